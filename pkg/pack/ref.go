@@ -1,0 +1,70 @@
+package pack
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// DefaultTimeout is an action's timeout when it names none.
+const DefaultTimeout = 10 * time.Minute
+
+// DefaultPool is the pool of runners that serves actions which name none.
+const DefaultPool = "default"
+
+// ErrBadRef is returned when a text is not of the form "pack.name".
+var ErrBadRef = errors.New("not of the form pack.name")
+
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+
+// ValidName tells whether s may name a pack, action, trigger, sensor or rule.
+// Action names may have inner dots in no case: a dot separates pack from name.
+func ValidName(s string) bool { return namePattern.MatchString(s) }
+
+// ParseRef reads "pack.name".
+func ParseRef(s string) (Ref, error) {
+	p, n, ok := strings.Cut(s, ".")
+	if !ok || !ValidName(p) || !ValidName(n) {
+		return Ref{}, fmt.Errorf("reference %q: %w", s, ErrBadRef)
+	}
+	return Ref{Pack: p, Name: n}, nil
+}
+
+// String gives "pack.name".
+func (r Ref) String() string { return r.Pack + "." + r.Name }
+
+// MarshalText gives "pack.name".
+func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads "pack.name".
+func (r *Ref) UnmarshalText(b []byte) error {
+	ref, err := ParseRef(string(b))
+	if err != nil {
+		return err
+	}
+	*r = ref
+	return nil
+}
+
+// Duration is a time.Duration that reads and writes as text, such as "90s".
+type Duration time.Duration
+
+// MarshalJSON gives the text form.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+// UnmarshalJSON reads the text form.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("duration %s: %w", b, err)
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("duration %q: %w", s, err)
+	}
+	*d = Duration(v)
+	return nil
+}
