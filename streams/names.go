@@ -1,0 +1,80 @@
+package streams
+
+import "time"
+
+// The streams.
+const (
+	Events     = "EVENTS"
+	Decisions  = "DECISIONS"
+	Executions = "EXECUTIONS"
+	Queue      = "QUEUE"
+	Runs       = "RUNS"
+	Logs       = "LOGS"
+)
+
+// The key-value buckets.
+const (
+	BucketRunners = "RUNNERS" // liveness of runners: RunnerInfo by runner's name; entries expire
+	BucketLeases  = "LEASES"  // who leads: one entry per service; entries expire
+	BucketQueues  = "QUEUES"  // what operators said of a queue: QueueControl by "pack.action"
+	BucketTimers  = "TIMERS"  // the last tick of each timer, by "pack.trigger"
+)
+
+// The object store buckets.
+const (
+	ObjectsLogs  = "LOGS"  // stored output: "<execution>/stdout.0000.zst" and "<execution>/manifest.json"
+	ObjectsPacks = "PACKS" // pack archives by digest
+)
+
+// Durable consumers.
+const (
+	// ConsumerRecorder is the recorder's consumer on EVENTS, DECISIONS and EXECUTIONS.
+	ConsumerRecorder = "recorder"
+	// ConsumerPoolPrefix begins the name of a pool's consumer on RUNS: "pool_default".
+	ConsumerPoolPrefix = "pool_"
+)
+
+// DefaultPool is the pool whose consumer Ensure makes; runners of other pools make theirs.
+const DefaultPool = "default"
+
+// Lifetimes of entries that must be renewed.
+const (
+	// RunnerTTL is how long a runner is believed to live without a heartbeat.
+	RunnerTTL = 10 * time.Second
+	// RunnerHeartbeat is how often a runner renews its entry.
+	RunnerHeartbeat = 2 * time.Second
+	// RunnerGiveUp is when a runner that cannot renew must assume that it was given up: before RunnerTTL, so
+	// that its processes are gone when the leader calls them lost.
+	RunnerGiveUp = 8 * time.Second
+	// LeaseTTL is how long a leader is believed to live without renewing.
+	LeaseTTL = 3 * time.Second
+)
+
+// RunAckWait is how long a runner may take from receiving a dispatch to acknowledging it after its claim.
+// After a restart the server counts a second short, so it is not less than 15 s.
+const RunAckWait = 15 * time.Second
+
+// Headers of our messages.
+const (
+	HeaderEventID     = "Attune-Event-Id"     // EVENTS: the id that the publisher gave
+	HeaderSource      = "Attune-Source"       // EVENTS: who published it: "webhook", "api", "timer:core.x"
+	HeaderHops        = "Attune-Hops"         // EVENTS: how many rules led to this event
+	HeaderEventSeq    = "Attune-Event-Seq"    // DECISIONS: the event's sequence in EVENTS
+	HeaderStatus      = "Attune-Status"       // EXECUTIONS: the fact's status
+	HeaderAttempt     = "Attune-Attempt"      // EXECUTIONS, QUEUE: decimal
+	HeaderKey         = "Attune-Key"          // QUEUE: the concurrency key as given, base64url
+	HeaderLimit       = "Attune-Limit"        // QUEUE: the action's limit when this was requested; 0: none
+	HeaderPool        = "Attune-Pool"         // QUEUE: the pool of runners
+	HeaderRequestedAt = "Attune-Requested-At" // QUEUE: RFC 3339 with fractions
+	HeaderOffset      = "Attune-Offset"       // LOGS: byte offset of this chunk in its stream
+	HeaderTime        = "Attune-Time"         // LOGS: when the chunk was read, RFC 3339 with fractions
+	HeaderEnd         = "Attune-End"          // LOGS: "true" on the last, empty, message of a stream
+)
+
+// PoolConsumer names the durable consumer of a pool on RUNS.
+func PoolConsumer(pool string) (string, error) {
+	if _, err := Token(pool); err != nil {
+		return "", err
+	}
+	return ConsumerPoolPrefix + pool, nil
+}

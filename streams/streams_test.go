@@ -1,0 +1,217 @@
+package streams_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func newJetStream(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{DontListen: true, JetStream: true, StoreDir: t.TempDir(), NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(5 * time.Second) {
+		t.Fatal("server is not ready")
+	}
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func TestEnsureMakesWhatCheckWantsAndMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Check(ctx, js); !errors.Is(err, streams.ErrNotReady) {
+		t.Fatalf("check before ensure: %v", err)
+	}
+	for range 2 {
+		if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := streams.Check(ctx, js); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every subject that a builder makes is stored by exactly one stream, the one that it belongs to.
+func TestEverySubjectHasItsStream(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for want, subject := range everySubject(t) {
+		ack, err := js.Publish(ctx, subject, nil)
+		if err != nil {
+			t.Errorf("publish %s: %v", subject, err)
+			continue
+		}
+		if stream, _, _ := strings.Cut(want, " "); ack.Stream != stream {
+			t.Errorf("%s is stored by %s, want %s", subject, ack.Stream, stream)
+		}
+	}
+}
+
+func everySubject(t *testing.T) map[string]string {
+	t.Helper()
+	must := func(s string, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	return map[string]string{
+		streams.Events:           must(streams.EventSubject("core", "timer")),
+		streams.Decisions:        must(streams.DecisionSubject("core", "timer", "e1")),
+		streams.Executions:       must(streams.ExecutionSubject("core", "echo", "x1")),
+		streams.Queue:            must(streams.QueueSubject("core", "echo", "web 1.*>", "x1")),
+		streams.Runs:             must(streams.RunSubject("default", "x1")),
+		streams.Runs + " leader": streams.LeaderSubject,
+		streams.Logs:             must(streams.LogSubject("x1", "stdout")),
+	}
+}
+
+// Every stream that hands out work has a consumer for what Ensure knows of.
+func TestWorkQueueHasAConsumer(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range streams.Declared(streams.Options{}) {
+		if c.Retention != jetstream.WorkQueuePolicy {
+			continue
+		}
+		s, err := js.Stream(ctx, c.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.CachedInfo().State.Consumers; n == 0 {
+			t.Errorf("%s is a work queue without a consumer", c.Name)
+		}
+	}
+}
+
+func TestQueueKeepsOneMessagePerExecution(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	subject, _ := streams.QueueSubject("core", "echo", "", "x1")
+	if _, err := js.Publish(ctx, subject, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := js.Publish(ctx, subject, nil)
+	if !streams.IsDuplicate(err) {
+		t.Fatalf("second message on %s: %v, want a refusal", subject, err)
+	}
+}
+
+func TestTokensThatMeanSomethingInSubjectsAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"", ".", "a.b", "*", ">", "a b", "a\tb", "a\x00", "héh", strings.Repeat("a", 129)} {
+		if s, err := streams.EventSubject("core", bad); !errors.Is(err, streams.ErrBadToken) {
+			t.Errorf("EventSubject(core, %q) = %q, %v", bad, s, err)
+		}
+	}
+}
+
+func FuzzSubjectsComeApartAsTheyWereBuilt(f *testing.F) {
+	f.Add("core", "echo", "web1.example", "0192")
+	f.Add("a*", "b>", "", "c.d")
+	f.Fuzz(func(t *testing.T, pack, action, key, id string) {
+		s, err := streams.QueueSubject(pack, action, key, id)
+		if err != nil {
+			return
+		}
+		p, a, k, i, err := streams.QueueTokens(s)
+		if err != nil || p != pack || a != action || i != id || k != streams.KeyToken(key) {
+			t.Fatalf("%q came apart as %q %q %q %q: %v", s, p, a, k, i, err)
+		}
+		if _, err := streams.Token(k); err != nil {
+			t.Fatalf("key %q has the token %q: %v", key, k, err)
+		}
+	})
+}
+
+func TestKeysThatDifferHaveTokensThatDiffer(t *testing.T) {
+	t.Parallel()
+	keys := []string{"", "_", "a", "a.b", "a*b", "=YQ", "~x", strings.Repeat("k", 61), strings.Repeat("k", 62), "ä"}
+	seen := map[string]string{}
+	for _, k := range keys {
+		if other, dup := seen[streams.KeyToken(k)]; dup {
+			t.Errorf("keys %q and %q share the token %q", k, other, streams.KeyToken(k))
+		}
+		seen[streams.KeyToken(k)] = k
+	}
+}
+
+// The wire form of every message is pinned: a change shows here before it meets an older service.
+func TestMessagesMatchTheirGoldenFiles(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 23, 10, 0, 0, 123000000, time.UTC)
+	code := 1
+	messages := map[string]any{
+		"fact_requested": streams.Fact{Version: 1, ID: "x1", Action: "core.echo", PackDigest: "sha256-ab", Status: streams.Requested, Attempt: 1, At: at, RequestedAt: at, RequestedBy: "rule", Key: "web1", Limit: 2, Pool: "default", Rule: "core.r", Event: "e1", Parameters: json.RawMessage(`{"message":"hi"}`)},
+		"fact_failed":    streams.Fact{Version: 1, ID: "x1", Action: "core.echo", PackDigest: "sha256-ab", Status: streams.Failed, Attempt: 1, At: at, RequestedAt: at, Pool: "default", Runner: "r1", StartedAt: &at, EndedAt: &at, ExitCode: &code, Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 1"}, Output: &streams.Output{StdoutBytes: 3}},
+		"run":            streams.Run{Version: 1, ID: "x1", Action: "core.echo", Attempt: 1},
+		"decision":       streams.Decision{Version: 1, EventID: "e1", EventSeq: 7, Trigger: "core.t", At: at, Status: streams.EventDecided, Rules: []streams.RuleDecision{{Rule: "core.r", Outcome: streams.Matched, Execution: "x1", Action: "core.echo"}, {Rule: "core.q", Outcome: streams.NotMatched, Reason: "event.payload.a == 1 is false"}}},
+		"runner":         streams.RunnerInfo{Version: 1, Name: "r1", Pool: "default", Slots: 8, Running: 1, Runtimes: []streams.Runtime{{Name: "python", Version: "3.11.7", Path: "/usr/bin/python3"}}, XKey: "XABC", StartedAt: at, Seen: at, Build: "0.1.0", Host: "h", PID: 1},
+		"lease":          streams.Lease{Version: 1, Owner: "s1", Since: at},
+		"queue_control":  streams.QueueControl{Version: 1, Paused: true, By: "admin", At: at},
+	}
+	for name, m := range messages {
+		compareGolden(t, name, m)
+	}
+}
+
+func compareGolden(t *testing.T, name string, m any) {
+	t.Helper()
+	got, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	file := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs from its golden file:\n%s", name, cmp.Diff(string(want), string(got)))
+	}
+}
