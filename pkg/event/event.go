@@ -1,0 +1,200 @@
+// Package event is what an event is on the bus, however it was published.
+//
+// A person publishes plain JSON with the nats command and nothing else; our API and CloudEvents producers add
+// headers. FromMessage reads them all and is the one place that gives an event its id, so that every service
+// that reads the stream, at any time, calls the same event by the same id.
+package event
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+// MaxPayload is the most that an event's payload may take, in bytes.
+const MaxPayload = 1 << 20
+
+// MaxHops bounds chains of rules that lead to each other: an event that is the outcome of more rules than
+// this is rejected.
+const MaxHops = 16
+
+var (
+	// ErrDuplicate is returned by Publish when the stream holds the event already.
+	ErrDuplicate = errors.New("event was published before")
+	// ErrFull is returned by Publish when the stream takes no more events until old ones are decided.
+	ErrFull = errors.New("event stream is full")
+	// ErrBadPayload is returned when a payload is not JSON or is too large.
+	ErrBadPayload = errors.New("payload is not acceptable")
+)
+
+// Event is an instance of a trigger.
+type Event struct {
+	ID         string          `json:"id"`
+	Trigger    string          `json:"trigger"` // "pack.name"
+	Time       time.Time       `json:"time"`    // when it happened, as its publisher says
+	ReceivedAt time.Time       `json:"received_at"`
+	Source     string          `json:"source,omitempty"`
+	Payload    json.RawMessage `json:"payload"`
+	Hops       int             `json:"hops,omitempty"`
+	Sequence   uint64          `json:"sequence"`
+}
+
+// namespace derives ids; it is random, made once for Attune, and never changes.
+var namespace = uuid.MustParse("c0a7d1de-5a50-4b0f-9a4e-3f1c8e4a7d52")
+
+// Message is a message of EVENTS with its place in the stream.
+type Message struct {
+	Subject  string
+	Header   nats.Header
+	Data     []byte
+	Sequence uint64
+	Time     time.Time // when the stream stored it
+}
+
+// FromJetStream takes a message apart that a consumer delivered.
+func FromJetStream(m jetstream.Msg) (Message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return Message{}, fmt.Errorf("event on %s: %w", m.Subject(), err)
+	}
+	return Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}, nil
+}
+
+// FromMessage reads an event. When the payload is not acceptable the event is returned all the same, with an
+// empty payload, together with ErrBadPayload: it is recorded as rejected.
+func FromMessage(m Message) (Event, error) {
+	packName, trigger, err := streams.EventTokens(m.Subject)
+	if err != nil {
+		return Event{}, err
+	}
+	e := Event{
+		ID: id(m), Trigger: packName + "." + trigger, Time: eventTime(m), ReceivedAt: m.Time.UTC(),
+		Source: source(m.Header), Hops: hops(m.Header), Sequence: m.Sequence,
+	}
+	e.Payload, err = payload(m)
+	return e, err
+}
+
+func id(m Message) string {
+	if given, err := uuid.Parse(m.Header.Get(streams.HeaderEventID)); err == nil {
+		return given.String()
+	}
+	if ce := m.Header.Get("ce-id"); ce != "" {
+		return DeriveID("ce", m.Header.Get("ce-source"), ce)
+	}
+	return DeriveID(streams.Events, strconv.FormatUint(m.Sequence, 10), strconv.FormatInt(m.Time.UnixNano(), 10))
+}
+
+// DeriveID gives the id that belongs to those parts for ever. Webhooks derive it from trigger and delivery id,
+// timers from trigger and tick: publishing such an event again is publishing the same event.
+func DeriveID(parts ...string) string {
+	return uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\x00"))).String()
+}
+
+// NewID gives the id of an event that nothing else names.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+func eventTime(m Message) time.Time {
+	if t, err := time.Parse(time.RFC3339Nano, m.Header.Get("ce-time")); err == nil {
+		return t.UTC()
+	}
+	return m.Time.UTC()
+}
+
+func source(h nats.Header) string {
+	if s := h.Get(streams.HeaderSource); s != "" {
+		return s
+	}
+	if s := h.Get("ce-source"); s != "" {
+		return s
+	}
+	return "nats"
+}
+
+func hops(h nats.Header) int {
+	n, err := strconv.Atoi(h.Get(streams.HeaderHops))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func payload(m Message) (json.RawMessage, error) {
+	if len(m.Data) > MaxPayload {
+		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(m.Data), MaxPayload, ErrBadPayload)
+	}
+	if len(m.Data) == 0 {
+		return json.RawMessage("{}"), nil
+	}
+	if err := checkJSON(m.Data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadPayload, err)
+	}
+	return json.RawMessage(m.Data), nil
+}
+
+// New describes an event to be published. Trigger and Payload are required.
+type New struct {
+	ID      string // "" gives a fresh one
+	Trigger string
+	Payload json.RawMessage
+	Source  string
+	Time    time.Time // when it happened; zero: now
+	Hops    int
+}
+
+// Publish stores an event and returns its id. It returns ErrDuplicate, with the id, when an event of that id
+// was published within the stream's window, and ErrFull when the stream takes no more.
+func Publish(ctx context.Context, js jetstream.JetStream, n New) (string, error) {
+	msg, err := n.message()
+	if err != nil {
+		return "", err
+	}
+	eventID := msg.Header.Get(streams.HeaderEventID)
+	ack, err := js.PublishMsg(ctx, msg, jetstream.WithExpectStream(streams.Events))
+	switch {
+	case streams.IsFull(err):
+		return "", fmt.Errorf("event of %s: %w", n.Trigger, ErrFull)
+	case err != nil:
+		return "", fmt.Errorf("event of %s: publish: %w", n.Trigger, err)
+	case ack.Duplicate:
+		return eventID, fmt.Errorf("event %s: %w", eventID, ErrDuplicate)
+	}
+	return eventID, nil
+}
+
+func (n New) message() (*nats.Msg, error) {
+	ref, err := pack.ParseRef(n.Trigger)
+	if err != nil {
+		return nil, err
+	}
+	subject, err := streams.EventSubject(ref.Pack, ref.Name)
+	if err != nil {
+		return nil, err
+	}
+	if n.ID == "" {
+		n.ID = NewID()
+	}
+	m := nats.NewMsg(subject)
+	m.Data = n.Payload
+	m.Header.Set(streams.HeaderEventID, n.ID)
+	m.Header.Set(nats.MsgIdHdr, n.ID)
+	m.Header.Set(streams.HeaderSource, n.Source)
+	if n.Hops > 0 {
+		m.Header.Set(streams.HeaderHops, strconv.Itoa(n.Hops))
+	}
+	if !n.Time.IsZero() {
+		m.Header.Set("ce-time", n.Time.UTC().Format(time.RFC3339Nano))
+	}
+	return m, nil
+}

@@ -1,0 +1,164 @@
+// Package execution is the state of executions: the table of statuses and the facts on the bus.
+//
+// Every change of state is a fact on the execution's own subject in EXECUTIONS, published by compare-and-set
+// against the sequence of the fact it was based on. It guarantees that of two writers one wins and the other
+// gets ErrStale, that no fact is written which the table refuses, and that Request may be repeated for ever
+// without a second execution.
+package execution
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+var (
+	// ErrStale is returned when another writer changed the execution first.
+	ErrStale = errors.New("execution was changed by somebody else")
+	// ErrNotFound is returned when no fact of the execution is on the bus.
+	ErrNotFound = errors.New("execution not found")
+	// ErrTransition is returned when the table refuses the change of status.
+	ErrTransition = errors.New("change of status is not allowed")
+	// ErrConflict is returned when an execution of that id exists with another action or other parameters.
+	ErrConflict = errors.New("another execution has this id")
+)
+
+// Fact is one change of an execution's state.
+type Fact = streams.Fact
+
+// State is the last fact of an execution and its sequence, which the next change is based on.
+type State struct {
+	Fact
+	Sequence uint64
+}
+
+// Facts reads and appends facts.
+type Facts struct {
+	js     jetstream.JetStream
+	handle atomic.Pointer[jetstream.Stream] // EXECUTIONS, looked up at the first read
+}
+
+// NewFacts gives the facts on a server.
+func NewFacts(js jetstream.JetStream) *Facts { return &Facts{js: js} }
+
+func (f *Facts) stream(ctx context.Context) (jetstream.Stream, error) {
+	if s := f.handle.Load(); s != nil {
+		return *s, nil
+	}
+	s, err := f.js.Stream(ctx, streams.Executions)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", streams.Executions, err)
+	}
+	f.handle.Store(&s)
+	return s, nil
+}
+
+// Append publishes a change of a state, and returns the sequence of the new fact. It returns ErrTransition
+// when the table refuses it and ErrStale when the state is no longer the last.
+func (f *Facts) Append(ctx context.Context, from State, to Fact) (uint64, error) {
+	if !MayFollow(from.Status, to.Status) {
+		return 0, fmt.Errorf("execution %s from %s to %s: %w", from.ID, from.Status, to.Status, ErrTransition)
+	}
+	return f.publish(ctx, to, from.Sequence)
+}
+
+func (f *Facts) publish(ctx context.Context, fact Fact, after uint64) (uint64, error) {
+	msg, err := NewMessage(fact)
+	if err != nil {
+		return 0, err
+	}
+	ack, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithExpectStream(streams.Executions))
+	if streams.IsStale(err) {
+		return 0, fmt.Errorf("execution %s to %s after %d: %w", fact.ID, fact.Status, after, ErrStale)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("execution %s to %s: publish: %w", fact.ID, fact.Status, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Last reads the state of an execution of a known action. It costs one direct get.
+func (f *Facts) Last(ctx context.Context, action, id string) (State, error) {
+	subject, err := subjectOf(action, id)
+	if err != nil {
+		return State{}, err
+	}
+	return f.last(ctx, id, subject)
+}
+
+// Find reads the state of an execution by its id alone, which costs the server a scan of its subjects.
+func (f *Facts) Find(ctx context.Context, id string) (State, error) {
+	subject, err := streams.AnyExecutionSubject(id)
+	if err != nil {
+		return State{}, fmt.Errorf("execution %q: %w", id, err)
+	}
+	return f.last(ctx, id, subject)
+}
+
+func (f *Facts) last(ctx context.Context, id, subject string) (State, error) {
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return State{}, fmt.Errorf("execution %s: %w", id, ErrNotFound)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("execution %s: read last fact: %w", id, err)
+	}
+	fact, err := ParseFact(msg.Data)
+	if err != nil {
+		return State{}, fmt.Errorf("execution %s at sequence %d: %w", id, msg.Sequence, err)
+	}
+	return State{Fact: fact, Sequence: msg.Sequence}, nil
+}
+
+func subjectOf(action, id string) (string, error) {
+	ref, err := pack.ParseRef(action)
+	if err != nil {
+		return "", fmt.Errorf("execution %s: %w", id, err)
+	}
+	return streams.ExecutionSubject(ref.Pack, ref.Name, id)
+}
+
+// ParseFact reads a message of EXECUTIONS.
+func ParseFact(data []byte) (Fact, error) {
+	var f Fact
+	if err := json.Unmarshal(data, &f); err != nil {
+		return Fact{}, fmt.Errorf("parse fact: %w", err)
+	}
+	if f.Version < 1 || f.Version > streams.Version {
+		return Fact{}, fmt.Errorf("parse fact: version %d is not known", f.Version)
+	}
+	return f, nil
+}
+
+// namespace derives ids; it is random, made once for Attune, and never changes.
+var namespace = uuid.MustParse("5f3c0c3e-8d0a-4a55-9d1c-6a0b7f2b9a11")
+
+// DeriveID gives the id of the execution that a rule requests for an event: the same for ever.
+func DeriveID(eventID, rule string) string {
+	return uuid.NewSHA1(namespace, []byte("rule\x00"+eventID+"\x00"+rule)).String()
+}
+
+// DeriveKeyID gives the id of the execution that a client requests with an idempotency key. Who distinguishes
+// clients that may choose the same key.
+func DeriveKeyID(who, key string) string {
+	return uuid.NewSHA1(namespace, []byte("key\x00"+who+"\x00"+key)).String()
+}
+
+// NewID gives the id of an execution that nothing else names.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// now is the time of a fact: UTC, and without the part that JSON would drop.
+func now() time.Time { return time.Now().UTC().Round(time.Microsecond) }

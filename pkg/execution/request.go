@@ -1,0 +1,136 @@
+package execution
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
+)
+
+// MaxParameters is the most that the parameters of an execution may take as JSON, in bytes.
+const MaxParameters = 256 << 10
+
+// Request describes an execution to be requested. ID, Action, PackDigest and Parameters are required.
+type Request struct {
+	ID         string
+	Action     string // "pack.name"
+	PackDigest string
+	Parameters json.RawMessage
+	Key        string
+	Limit      int
+	Pool       string
+	By         string
+	Rule       string
+	Event      string
+	RetryOf    string
+	Hops       int
+}
+
+// Requested is the outcome of a request.
+type Requested struct {
+	State
+	Existed  bool   // the execution had been requested before
+	QueueSeq uint64 // sequence of its message in QUEUE; 0 when it was there already
+}
+
+// Request makes sure that the execution is requested and in line: the fact first, then the queue message.
+// Repeating it is safe for ever; a process that dies between the two is healed by whoever repeats it.
+// It returns ErrConflict when the id belongs to an execution of another action or with other parameters.
+func (f *Facts) Request(ctx context.Context, r Request) (Requested, error) {
+	fact, err := r.fact()
+	if err != nil {
+		return Requested{}, err
+	}
+	seq, err := f.publish(ctx, fact, 0)
+	switch {
+	case errors.Is(err, ErrStale):
+		return f.repeat(ctx, fact)
+	case err != nil:
+		return Requested{}, err
+	}
+	queued, err := f.Enqueue(ctx, fact)
+	if err != nil {
+		return Requested{}, err
+	}
+	return Requested{State: State{Fact: fact, Sequence: seq}, QueueSeq: queued}, nil
+}
+
+func (r Request) fact() (Fact, error) {
+	at := now()
+	parameters, err := json.Marshal(r.Parameters) // the form in which they will be read back, for comparison
+	if err != nil {
+		return Fact{}, fmt.Errorf("execution %s: parameters: %w", r.ID, err)
+	}
+	return Fact{
+		Version: streams.Version, ID: r.ID, Action: r.Action, PackDigest: r.PackDigest, Status: streams.Requested, Attempt: 1,
+		At: at, RequestedAt: at, RequestedBy: r.By, Key: r.Key, Limit: r.Limit, Pool: r.Pool,
+		Rule: r.Rule, Event: r.Event, RetryOf: r.RetryOf, Hops: r.Hops, Parameters: parameters,
+	}, nil
+}
+
+func (f *Facts) repeat(ctx context.Context, fact Fact) (Requested, error) {
+	st, err := f.Last(ctx, fact.Action, fact.ID)
+	if err != nil {
+		return Requested{}, err
+	}
+	out := Requested{State: st, Existed: true}
+	if st.Status != streams.Requested {
+		return out, nil
+	}
+	if !bytes.Equal(st.Parameters, fact.Parameters) {
+		return Requested{}, fmt.Errorf("execution %s: other parameters: %w", fact.ID, ErrConflict)
+	}
+	out.QueueSeq, err = f.Enqueue(ctx, st.Fact)
+	return out, err
+}
+
+// Enqueue puts a requested execution in line and returns its sequence in QUEUE, or 0 when it stands there
+// already.
+func (f *Facts) Enqueue(ctx context.Context, fact Fact) (uint64, error) {
+	msg, err := NewQueueMessage(fact)
+	if err != nil {
+		return 0, err
+	}
+	ack, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(streams.Queue))
+	if streams.IsDuplicate(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("execution %s: queue: %w", fact.ID, err)
+	}
+	return ack.Sequence, nil
+}
+
+// Cancel ends a waiting execution, or asks the runner of a running one to end it. It returns the state after
+// the change; canceling what is being canceled or has ended changes nothing.
+func (f *Facts) Cancel(ctx context.Context, action, id, by string) (State, error) {
+	for {
+		st, err := f.Last(ctx, action, id)
+		if err != nil || Final(st.Status) || st.Status == streams.Canceling {
+			return st, err
+		}
+		to := canceled(st.Fact, by)
+		seq, err := f.Append(ctx, st, to)
+		if errors.Is(err, ErrStale) {
+			continue // it moved on; look again
+		}
+		return State{Fact: to, Sequence: seq}, err
+	}
+}
+
+func canceled(f Fact, by string) Fact {
+	f.At, f.By = now(), by
+	if f.Status == streams.Running {
+		f.Status = streams.Canceling
+		return f
+	}
+	f.Status, f.Parameters = streams.Canceled, nil
+	f.EndedAt = &f.At
+	f.Error = &streams.Error{Class: streams.ClassCanceled, Message: "canceled before it started"}
+	return f
+}

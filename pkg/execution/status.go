@@ -1,0 +1,48 @@
+package execution
+
+import (
+	"slices"
+
+	"github.com/attune/attune/streams"
+)
+
+// Status is the state of an execution.
+type Status = streams.Status
+
+// next lists the changes of status that may happen. Lost leads on only where the action's policy repeats it,
+// under the next attempt number.
+var next = map[Status][]Status{
+	streams.Requested: {streams.Running, streams.Canceled, streams.Lost},
+	streams.Running:   {streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceling, streams.Lost},
+	streams.Canceling: {streams.Canceled, streams.Succeeded, streams.Failed, streams.TimedOut, streams.Lost},
+	streams.Lost:      {streams.Requested},
+	streams.Succeeded: {},
+	streams.Failed:    {},
+	streams.TimedOut:  {},
+	streams.Canceled:  {},
+}
+
+// Statuses lists every status in the order of an execution's life.
+func Statuses() []Status {
+	return []Status{
+		streams.Requested, streams.Running, streams.Canceling, streams.Succeeded,
+		streams.Failed, streams.TimedOut, streams.Canceled, streams.Lost,
+	}
+}
+
+// MayFollow tells whether a status may change from one to the other.
+func MayFollow(from, to Status) bool { return slices.Contains(next[from], to) }
+
+// Final tells whether an execution with this status has ended. A lost one has, unless it is requested again.
+func Final(s Status) bool {
+	switch s {
+	case streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceled, streams.Lost:
+		return true
+	case streams.Requested, streams.Running, streams.Canceling:
+		return false
+	}
+	return false
+}
+
+// HoldsSlot tells whether an execution with this status has been started and not ended.
+func HoldsSlot(s Status) bool { return s == streams.Running || s == streams.Canceling }

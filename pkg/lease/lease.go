@@ -1,0 +1,175 @@
+// Package lease elects one active copy of a service among several.
+//
+// The holder's entry in the bucket LEASES expires unless it is renewed by compare-and-set, so the death of a
+// holder is noticed within streams.LeaseTTL and a clean stop at once. A lease elects, it does not fence: for a
+// moment two copies may both believe that they hold it, when one was stopped and continues. What they do must
+// be safe then, by compare-and-set or by ids that make repetition harmless.
+package lease
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
+)
+
+// ErrLost is the cause of the end of the holder's context when the lease could not be renewed in time.
+var ErrLost = errors.New("lease lost")
+
+// Config says which lease to hold and who asks.
+type Config struct {
+	JS     jetstream.JetStream
+	Key    string        // the service: "scheduler"
+	Owner  string        // unique to this copy
+	TTL    time.Duration // 0: streams.LeaseTTL; must be the bucket's
+	Logger *slog.Logger
+}
+
+// Run holds the lease whenever it can, and runs hold while it does. The context given to hold ends when the
+// lease is lost, with ErrLost as its cause, or when ctx ends; Run waits for hold to return before it releases
+// the lease or tries again. An error of hold that is not the end of its context ends Run.
+func Run(ctx context.Context, c Config, hold func(context.Context) error) error {
+	if c.TTL == 0 {
+		c.TTL = streams.LeaseTTL
+	}
+	kv, err := c.JS.KeyValue(ctx, streams.BucketLeases)
+	if err != nil {
+		return fmt.Errorf("lease %s: open bucket: %w", c.Key, err)
+	}
+	h := holder{Config: c, kv: kv}
+	for {
+		revision, err := h.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err := h.serve(ctx, revision, hold); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+type holder struct {
+	Config
+	kv jetstream.KeyValue
+}
+
+// acquire waits until the lease is free and takes it.
+func (h holder) acquire(ctx context.Context) (uint64, error) {
+	for {
+		revision, err := h.take(ctx)
+		if err == nil {
+			h.Logger.InfoContext(ctx, "lease taken", slog.String("lease", h.Key), slog.String("owner", h.Owner))
+			return revision, nil
+		}
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		if !errors.Is(err, jetstream.ErrKeyExists) {
+			h.Logger.WarnContext(ctx, "lease not taken", slog.String("lease", h.Key), slog.Any("error", err))
+		}
+		h.waitFree(ctx)
+	}
+}
+
+func (h holder) take(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.TTL)
+	defer cancel()
+	return h.kv.Create(ctx, h.Key, h.value())
+}
+
+func (h holder) value() []byte {
+	b, err := json.Marshal(streams.Lease{Version: streams.Version, Owner: h.Owner, Since: time.Now().UTC()})
+	if err != nil {
+		panic(fmt.Sprintf("encode lease: %v", err)) // strings and a time always encode
+	}
+	return b
+}
+
+// waitFree returns when the entry has gone, or after a TTL, whichever is first: should the notice be missed,
+// the next try finds out.
+func (h holder) waitFree(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, h.TTL)
+	defer cancel()
+	w, err := h.kv.Watch(ctx, h.Key, jetstream.MetaOnly())
+	if err != nil {
+		<-ctx.Done() // the bus is away; try again after a TTL
+		return
+	}
+	defer func() { _ = w.Stop() }() // it is stopped already when the context has ended
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e, open := <-w.Updates():
+			if !open || e != nil && e.Operation() != jetstream.KeyValuePut {
+				return
+			}
+		}
+	}
+}
+
+// serve runs hold while it renews the lease, and releases it when hold has returned.
+func (h holder) serve(ctx context.Context, revision uint64, hold func(context.Context) error) error {
+	held, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	done := make(chan error, 1)
+	go func() { done <- hold(held) }()
+	revision = h.renew(held, revision, done, end)
+	err := <-done
+	h.release(ctx, revision)
+	if lost := errors.Is(context.Cause(held), ErrLost); lost && ctx.Err() == nil {
+		h.Logger.WarnContext(ctx, "lease lost", slog.String("lease", h.Key), slog.String("owner", h.Owner))
+		return nil
+	}
+	return err
+}
+
+// renew keeps the lease until hold returns or ctx ends, and ends hold when the lease is lost. It puts hold's
+// outcome back for serve to read.
+func (h holder) renew(ctx context.Context, revision uint64, done chan error, end context.CancelCauseFunc) uint64 {
+	ticker := time.NewTicker(h.TTL / 4)
+	defer ticker.Stop()
+	renewed := time.Now()
+	for {
+		select {
+		case err := <-done:
+			done <- err
+			return revision
+		case <-ctx.Done():
+			return revision
+		case <-ticker.C:
+		}
+		r, err := h.update(ctx, revision)
+		switch {
+		case err == nil:
+			revision, renewed = r, time.Now()
+		case streams.IsStale(err) || time.Since(renewed) > h.TTL*3/4:
+			end(fmt.Errorf("lease %s: %w: %w", h.Key, ErrLost, err))
+			return 0
+		}
+	}
+}
+
+func (h holder) update(ctx context.Context, revision uint64) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.TTL/4)
+	defer cancel()
+	return h.kv.Update(ctx, h.Key, h.value(), revision)
+}
+
+// release gives the lease back, so that another copy takes over at once. When it cannot, the entry expires.
+func (h holder) release(ctx context.Context, revision uint64) {
+	if revision == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := h.kv.Delete(ctx, h.Key, jetstream.LastRevision(revision)); err != nil {
+		h.Logger.DebugContext(ctx, "lease left to expire", slog.String("lease", h.Key), slog.Any("error", err))
+	}
+}
