@@ -1,0 +1,10 @@
+// Package migrations holds the SQL that makes Attune's schema, one numbered file a step, in goose's format.
+// A file that has been released is never changed again: pkg/database applies what a database lacks, in order.
+package migrations
+
+import "embed"
+
+// FS holds the .sql files. The pattern takes all files, so that the package builds before the first one is here.
+//
+//go:embed *
+var FS embed.FS
