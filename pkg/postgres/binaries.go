@@ -50,7 +50,9 @@ func candidates() []string {
 		more, _ := filepath.Glob(pattern)
 		dirs = append(dirs, more...)
 	}
-	return slices.DeleteFunc(dirs, func(d string) bool { return !filepath.IsAbs(d) || !isExecutable(d, "postgres") || !isExecutable(d, "initdb") })
+	return slices.DeleteFunc(dirs, func(d string) bool {
+		return !filepath.IsAbs(d) || !isExecutable(d, "postgres") || !isExecutable(d, "initdb")
+	})
 }
 
 func isExecutable(dir, name string) bool {

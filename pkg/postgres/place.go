@@ -17,7 +17,7 @@ var ErrUnreachable = errors.New("PostgreSQL cannot reach its folder")
 var ErrDataMissing = errors.New("the data of PostgreSQL is gone")
 
 // elsewhere is where root keeps the data when the wanted folder cannot be reached by an unprivileged user.
-const elsewhere = "/var/lib/attune"
+const elsewhere = "/var/lib/attune-postgres"
 
 // place makes the folder that everything of the server lives in and gives its true path. That is dir
 // itself, unless we are root and a folder above dir is closed to the server's user (somebody's home, say):
@@ -65,7 +65,7 @@ func placeNew(dir string, o owner, elsewhere string) (string, error) {
 	if err := os.MkdirAll(elsewhere, 0o755); err != nil {
 		return "", fmt.Errorf("folder of PostgreSQL: %w", err)
 	}
-	target := filepath.Join(elsewhere, "postgres-"+rand.Text()[:12])
+	target := filepath.Join(elsewhere, rand.Text()[:12])
 	if err := openWay(elsewhere, o); err != nil {
 		return "", err
 	}

@@ -10,7 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cenkalti/backoff/v5")
+	"github.com/cenkalti/backoff/v5"
+)
 
 // Config says where the server lives.
 type Config struct {

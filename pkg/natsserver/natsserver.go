@@ -1,0 +1,239 @@
+// Package natsserver runs a NATS server with JetStream inside this process.
+//
+// It guarantees that nobody connects without credentials, not even from the same machine, that what was
+// acknowledged is on disk unless the operator chose otherwise, and that accounts, and with them the streams,
+// are the same after a restart. The credentials of clients are a file that only the server's user can read.
+package natsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Config says where the server listens and what it keeps.
+type Config struct {
+	Dir      string // of keys, credentials and streams; made when absent
+	Addr     string // host:port; port 0 takes a free one; empty: this process only
+	SyncSlow bool   // do not wait for the disk before acknowledging
+	Logger   *slog.Logger
+}
+
+// MaxPayload is the largest message that the server takes.
+const MaxPayload = 4 << 20
+
+// ErrPortTaken is returned when something else listens on the address.
+var ErrPortTaken = errors.New("address already in use")
+
+// ErrNotReady is returned when the server does not come up.
+var ErrNotReady = errors.New("NATS server does not come up")
+
+const readyTimeout = 30 * time.Second
+
+// Server is a running server. It may be stopped and started again; connections made by way of InProcess and
+// URL find it again.
+type Server struct {
+	cfg   Config
+	keys  keys
+	creds string
+
+	mu   sync.Mutex // guards the fields below
+	srv  *server.Server
+	addr string // as listened on: port 0 stays what it became
+}
+
+// Start starts a server and returns when it takes connections.
+func Start(cfg Config) (*Server, error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of NATS: %w", err)
+	}
+	keys, err := loadKeys(filepath.Join(cfg.Dir, "keys"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, keys: keys, addr: cfg.Addr, creds: filepath.Join(cfg.Dir, "attune.creds")}
+	if err := keys.writeCreds(s.creds, "attune", keys.app); err != nil {
+		return nil, err
+	}
+	if err := keys.writeCreds(filepath.Join(cfg.Dir, "system.creds"), "system", keys.system); err != nil {
+		return nil, err
+	}
+	return s, s.Restart()
+}
+
+// Restart stops the server when it runs, and starts it on the same address with the same streams.
+func (s *Server) Restart() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
+	opts, err := s.options()
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return fmt.Errorf("make NATS server: %w", err)
+	}
+	log := &logger{log: s.cfg.Logger, fatal: make(chan string, 1)}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	if err := await(srv, log.fatal); err != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return err
+	}
+	s.srv = srv
+	if a, ok := srv.Addr().(*net.TCPAddr); ok && s.addr != "" {
+		host, _, _ := net.SplitHostPort(s.addr)
+		s.addr = net.JoinHostPort(host, strconv.Itoa(a.Port))
+	}
+	return nil
+}
+
+func (s *Server) options() (*server.Options, error) {
+	opts := &server.Options{
+		ServerName: "attune", NoSigs: true, MaxPayload: MaxPayload, DontListen: s.addr == "",
+		JetStream: true, StoreDir: filepath.Join(s.cfg.Dir, "store"), SyncAlways: !s.cfg.SyncSlow,
+	}
+	if s.addr != "" {
+		host, port, err := splitFree(s.addr)
+		if err != nil {
+			return nil, err
+		}
+		opts.Host, opts.Port = host, port
+	}
+	return opts, s.keys.configure(opts)
+}
+
+// splitFree checks that the address can be listened on: the server itself only logs that it cannot.
+func splitFree(addr string) (host string, port int, err error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "", 0, fmt.Errorf("NATS server on %s: %w", addr, ErrPortTaken)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("NATS server on %s: %w", addr, err)
+	}
+	a := l.Addr().(*net.TCPAddr)
+	if err := l.Close(); err != nil {
+		return "", 0, fmt.Errorf("NATS server on %s: %w", addr, err)
+	}
+	host, wanted, _ := net.SplitHostPort(addr)
+	if wanted == "0" {
+		return host, server.RANDOM_PORT, nil
+	}
+	return host, a.Port, nil
+}
+
+func await(srv *server.Server, fatal <-chan string) error {
+	ready := make(chan bool, 1)
+	go func() { ready <- srv.ReadyForConnections(readyTimeout) }()
+	select {
+	case text := <-fatal:
+		srv.Shutdown()
+		<-ready
+		return fmt.Errorf("%w: %s", ErrNotReady, text)
+	case ok := <-ready:
+		if !ok {
+			return fmt.Errorf("%w within %s", ErrNotReady, readyTimeout)
+		}
+		return nil
+	}
+}
+
+// Stop stops the server and returns when it has written what it holds.
+func (s *Server) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stop()
+}
+
+func (s *Server) stop() {
+	if s.srv == nil {
+		return
+	}
+	s.srv.Shutdown()
+	s.srv.WaitForShutdown()
+	s.srv = nil
+}
+
+// URL is where clients connect, empty for a server of this process only.
+func (s *Server) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.addr == "" {
+		return ""
+	}
+	host, port, _ := net.SplitHostPort(s.addr)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "nats://" + net.JoinHostPort(host, port)
+}
+
+// CredsFile holds the credentials of the account that Attune's streams are in.
+func (s *Server) CredsFile() string { return s.creds }
+
+// InProcess makes a connection of this process skip the network.
+func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s) }
+
+// InProcessConn implements nats.InProcessConnProvider with whichever server runs now.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.srv == nil {
+		return nil, nats.ErrNoServers
+	}
+	return s.srv.InProcessConn()
+}
+
+// logger hands the server's words on.
+type logger struct {
+	log   *slog.Logger
+	fatal chan string // the first fatal word
+}
+
+func (l *logger) say(level slog.Level, format string, v []any) {
+	l.log.Log(context.Background(), level, "NATS server says", slog.String("line", fmt.Sprintf(format, v...)))
+}
+
+// Noticef, and what follows, implement server.Logger.
+func (l *logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
+
+// Warnf passes a warning on.
+func (l *logger) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
+
+// Errorf passes an error on.
+func (l *logger) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
+
+// Debugf and Tracef are never asked for.
+func (l *logger) Debugf(string, ...any) {}
+
+// Tracef says nothing.
+func (l *logger) Tracef(string, ...any) {}
+
+// Fatalf keeps the text for whoever waits for the server.
+func (l *logger) Fatalf(format string, v ...any) {
+	select {
+	case l.fatal <- fmt.Sprintf(format, v...):
+	default:
+	}
+}
+
+// noLimit is JetStream without limits of its own: the disk and the streams' sizes are the limits.
+var noLimit = jwt.JetStreamLimits{
+	MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
+	MaxAckPending: jwt.NoLimit,
+}
