@@ -1,0 +1,4 @@
+package database
+
+// MigrateFrom lets tests bring their own migrations.
+var MigrateFrom = migrate
