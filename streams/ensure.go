@@ -49,7 +49,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 		},
 		{
 			Name: Decisions, Subjects: []string{AllDecisions}, Description: "what every rule decided about each event",
-			MaxAge: o.EventsAge, MaxBytes: o.EventsMax,
+			MaxAge: o.EventsAge, MaxBytes: o.EventsMax, AllowAtomicPublish: true,
 		},
 		{
 			Name: Executions, Subjects: []string{AllExecutions}, Description: "the state of every execution: the last message of its subject",

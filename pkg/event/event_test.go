@@ -1,0 +1,113 @@
+package event_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+
+	"github.com/attune/attune/pkg/event"
+	"github.com/attune/attune/pkg/natsserver/natstest"
+	"github.com/attune/attune/streams"
+)
+
+var stored = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+func message(data string, headers ...string) event.Message {
+	h := nats.Header{}
+	for i := 0; i < len(headers); i += 2 {
+		h.Set(headers[i], headers[i+1])
+	}
+	return event.Message{Subject: "attune.event.core.t", Header: h, Data: []byte(data), Sequence: 7, Time: stored}
+}
+
+func TestPlainJSONWithoutHeadersIsAWholeEvent(t *testing.T) {
+	t.Parallel()
+	e, err := event.FromMessage(message(`{"host":"web1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Trigger != "core.t" || string(e.Payload) != `{"host":"web1"}` || e.Source != "nats" || !e.Time.Equal(stored) || e.Sequence != 7 {
+		t.Errorf("event is %+v", e)
+	}
+	if _, err := uuid.Parse(e.ID); err != nil {
+		t.Errorf("id %q: %v", e.ID, err)
+	}
+}
+
+func TestAnEventReadTwiceHasOneID(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]event.Message{
+		"plain":       message(`{}`),
+		"given":       message(`{}`, streams.HeaderEventID, "0192f0c1-0000-7000-8000-000000000001"),
+		"cloud event": message(`{}`, "ce-id", "a1", "ce-source", "/disk"),
+	} {
+		a, _ := event.FromMessage(m)
+		b, _ := event.FromMessage(m)
+		if a.ID != b.ID {
+			t.Errorf("%s: %s, then %s", name, a.ID, b.ID)
+		}
+	}
+}
+
+func TestACloudEventIsTheSameWhereverItIsStored(t *testing.T) {
+	t.Parallel()
+	m := message(`{}`, "ce-id", "a1", "ce-source", "/disk", "ce-time", "2026-01-02T03:04:05Z")
+	a, _ := event.FromMessage(m)
+	m.Sequence, m.Time = 99, stored.Add(time.Hour)
+	b, _ := event.FromMessage(m)
+	if a.ID != b.ID || a.Source != "/disk" || a.Time.Year() != 2026 || a.Time.Month() != time.January {
+		t.Errorf("%+v, then %+v", a, b)
+	}
+}
+
+func TestAPayloadThatIsNotAcceptableStillNamesItsEvent(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]string{
+		"not JSON": "{", "two values": "1 2", "not UTF-8": "\"\xff\"", "too large": `"` + strings.Repeat("a", event.MaxPayload) + `"`,
+	} {
+		e, err := event.FromMessage(message(data))
+		if !errors.Is(err, event.ErrBadPayload) || e.ID == "" || e.Trigger != "core.t" {
+			t.Errorf("%s: %+v, %v", name, e, err)
+		}
+	}
+}
+
+func TestPublishTwiceIsOneEvent(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	n := event.New{ID: event.DeriveID("hook", "1"), Trigger: "core.t", Payload: json.RawMessage(`{}`), Source: "webhook"}
+	id, err := event.Publish(t.Context(), b.JS, n)
+	if err != nil || id != n.ID {
+		t.Fatalf("publish: %q, %v", id, err)
+	}
+	if id, err = event.Publish(t.Context(), b.JS, n); !errors.Is(err, event.ErrDuplicate) || id != n.ID {
+		t.Fatalf("publish again: %q, %v", id, err)
+	}
+}
+
+func TestATriggerThatIsNoReferenceIsRefused(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	for _, bad := range []string{"", "core", "core.*", "core.a.b", "a b.c", "Core.t"} {
+		if _, err := event.Publish(t.Context(), b.JS, event.New{Trigger: bad}); err == nil {
+			t.Errorf("trigger %q was published", bad)
+		}
+	}
+}
+
+func FuzzFromMessageNeverPanicsAndNeverPassesBadJSON(f *testing.F) {
+	f.Add("attune.event.core.t", []byte(`{"a":1}`), "1", "x")
+	f.Add("attune.event..", []byte{0xff}, "-1", "")
+	f.Fuzz(func(t *testing.T, subject string, data []byte, hops, ce string) {
+		h := nats.Header{streams.HeaderHops: {hops}, "ce-id": {ce}}
+		e, err := event.FromMessage(event.Message{Subject: subject, Header: h, Data: data, Sequence: 1})
+		if err == nil && !json.Valid(e.Payload) {
+			t.Fatalf("payload %q passed", e.Payload)
+		}
+	})
+}

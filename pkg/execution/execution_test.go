@@ -1,0 +1,201 @@
+package execution_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"pgregory.net/rapid"
+
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/natsserver/natstest"
+	"github.com/attune/attune/streams"
+)
+
+// allowed restates the table of the design independently of the package's own.
+var allowed = map[string]string{
+	"requested": "running canceled lost",
+	"running":   "succeeded failed timed_out canceling lost",
+	"canceling": "canceled succeeded failed timed_out lost",
+	"lost":      "requested",
+}
+
+func TestEveryPairOfStatusesFollowsTheTable(t *testing.T) {
+	t.Parallel()
+	for _, from := range execution.Statuses() {
+		for _, to := range execution.Statuses() {
+			want := slices.Contains(strings.Fields(allowed[string(from)]), string(to))
+			if got := execution.MayFollow(from, to); got != want {
+				t.Errorf("%s -> %s: got %v, want %v", from, to, got, want)
+			}
+		}
+	}
+}
+
+func request(id string) execution.Request {
+	return execution.Request{ID: id, Action: "core.echo", PackDigest: "d", Pool: "default", Limit: 1, Key: "web 1", Parameters: json.RawMessage(`{ "message": "<hi>" }`)}
+}
+
+func TestARequestRepeatedIsOneExecutionInOnePlace(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	first, err := facts.Request(t.Context(), request("x1"))
+	if err != nil || first.Existed || first.QueueSeq == 0 {
+		t.Fatalf("first request: %+v, %v", first, err)
+	}
+	again, err := facts.Request(t.Context(), request("x1"))
+	if err != nil || !again.Existed || again.QueueSeq != 0 || again.Sequence != first.Sequence {
+		t.Fatalf("second request: %+v, %v", again, err)
+	}
+	other := request("x1")
+	other.Parameters = json.RawMessage(`{}`)
+	if _, err := facts.Request(t.Context(), other); !errors.Is(err, execution.ErrConflict) {
+		t.Fatalf("request with other parameters: %v, want ErrConflict", err)
+	}
+}
+
+// A process that died between the fact and the queue message is healed by whoever asks again.
+func TestARequestHealsAFactWithoutAQueueMessage(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	first, err := facts.Request(t.Context(), request("x1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue, err := b.JS.Stream(t.Context(), streams.Queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := queue.DeleteMsg(t.Context(), first.QueueSeq); err != nil {
+		t.Fatal(err)
+	}
+	again, err := facts.Request(t.Context(), request("x1"))
+	if err != nil || again.QueueSeq <= first.QueueSeq {
+		t.Fatalf("request after the loss: %+v, %v", again, err)
+	}
+}
+
+func TestOfManyClaimsOneWins(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	req, err := facts.Request(t.Context(), request("x1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const claimants = 16
+	outcomes := make([]error, claimants)
+	var wg sync.WaitGroup
+	for i := range claimants {
+		wg.Go(func() {
+			to := req.Fact
+			to.Status, to.Runner = streams.Running, fmt.Sprint(i)
+			_, outcomes[i] = facts.Append(t.Context(), req.State, to)
+		})
+	}
+	wg.Wait()
+	won := 0
+	for _, err := range outcomes {
+		if err == nil {
+			won++
+		} else if !errors.Is(err, execution.ErrStale) {
+			t.Errorf("claim: %v, want nil or ErrStale", err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d claims won, want 1", won)
+	}
+}
+
+func TestCancelEndsTheWaitingAndAsksTheRunning(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	if _, err := facts.Request(t.Context(), request("waiting")); err != nil {
+		t.Fatal(err)
+	}
+	st, err := facts.Cancel(t.Context(), "core.echo", "waiting", "me")
+	if err != nil || st.Status != streams.Canceled || st.EndedAt == nil {
+		t.Fatalf("cancel of a waiting one: %+v, %v", st, err)
+	}
+	req, err := facts.Request(t.Context(), request("running"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := req.Fact
+	to.Status = streams.Running
+	if _, err := facts.Append(t.Context(), req.State, to); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second changes nothing
+		st, err = facts.Cancel(t.Context(), "core.echo", "running", "me")
+		if err != nil || st.Status != streams.Canceling {
+			t.Fatalf("cancel of a running one: %+v, %v", st, err)
+		}
+	}
+	if _, err := facts.Cancel(t.Context(), "core.echo", "nobody", "me"); !errors.Is(err, execution.ErrNotFound) {
+		t.Fatalf("cancel of an unknown one: %v", err)
+	}
+}
+
+func TestAFactTheTableRefusesIsNotPublished(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	req, err := facts.Request(t.Context(), request("x1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := req.Fact
+	to.Status = streams.Succeeded
+	if _, err := facts.Append(t.Context(), req.State, to); !errors.Is(err, execution.ErrTransition) {
+		t.Fatalf("requested to succeeded: %v", err)
+	}
+	st, err := facts.Find(t.Context(), "x1")
+	if err != nil || st.Status != streams.Requested {
+		t.Fatalf("state afterwards: %+v, %v", st, err)
+	}
+}
+
+func TestTheKeyTravelsAsGiven(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	queue, err := b.JS.Stream(t.Context(), streams.Queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := execution.NewFacts(b.JS)
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		r := request(fmt.Sprintf("x%d", n))
+		r.Key = rapid.String().Draw(rt, "key")
+		done, err := facts.Request(t.Context(), r)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got := readQueued(rt, queue, done.QueueSeq)
+		if got.Key != r.Key || got.KeyToken != streams.KeyToken(r.Key) || got.ID != r.ID || got.Limit != r.Limit {
+			rt.Fatalf("queued as %+v, requested %+v", got, r)
+		}
+	})
+}
+
+func readQueued(t *rapid.T, s jetstream.Stream, seq uint64) execution.Queued {
+	m, err := s.GetMsg(t.Context(), seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := execution.ParseQueued(m.Subject, m.Header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
