@@ -1,0 +1,169 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+var english = message.NewPrinter(language.English)
+
+// compileFaults makes the library's errors about a schema ours.
+func compileFaults(err error) error {
+	var invalid *jsonschema.ValidationError
+	var load *jsonschema.LoadURLError
+	var notSchema *jsonschema.SchemaValidationError
+	switch {
+	case errors.As(err, &load):
+		return fmt.Errorf("compile schema: %w", load.Err) // it does not unwrap by itself
+	case errors.As(err, &notSchema) && errors.As(notSchema.Err, &invalid):
+		return collect(invalid)
+	default:
+		return fmt.Errorf("compile schema: %s", strings.ReplaceAll(err.Error(), location, ""))
+	}
+}
+
+// collect flattens a tree of errors into faults, ordered by path.
+func collect(e *jsonschema.ValidationError) Faults {
+	fs := leaves(e, nil)
+	slices.SortStableFunc(fs, func(a, b Fault) int { return slices.Compare(a.Path, b.Path) })
+	return slices.CompactFunc(fs, func(a, b Fault) bool { return a.String() == b.String() })
+}
+
+func leaves(e *jsonschema.ValidationError, fs Faults) Faults {
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf:
+		return append(fs, Fault{Path: e.InstanceLocation, Message: alternatives(e)})
+	}
+	if len(e.Causes) == 0 {
+		return append(fs, faultsOf(e)...)
+	}
+	for _, cause := range e.Causes {
+		fs = leaves(cause, fs)
+	}
+	return fs
+}
+
+// alternatives says why none of several forms fits. Only one of them had to.
+func alternatives(e *jsonschema.ValidationError) string {
+	if len(e.Causes) == 0 {
+		return "fits more than one of the forms that exclude each other"
+	}
+	texts := make([]string, len(e.Causes))
+	for i, cause := range e.Causes {
+		texts[i] = relative(collect(cause), len(e.InstanceLocation)).Error()
+	}
+	return "fits none of the allowed forms (" + strings.Join(texts, "), (") + ")"
+}
+
+func relative(fs Faults, depth int) Faults {
+	for i := range fs {
+		fs[i].Path = fs[i].Path[depth:]
+	}
+	return fs
+}
+
+// faultsOf gives a leaf's faults: one for each property that is missing or not allowed, otherwise one.
+func faultsOf(e *jsonschema.ValidationError) Faults {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		return perProperty(e, k.Missing, "is required")
+	case *kind.DependentRequired:
+		return perProperty(e, k.Missing, "is required together with "+k.Prop)
+	case *kind.AdditionalProperties:
+		return perProperty(e, k.Properties, "is not a known property")
+	default:
+		return Faults{{Path: e.InstanceLocation, Message: text(e.ErrorKind)}}
+	}
+}
+
+func perProperty(e *jsonschema.ValidationError, names []string, message string) Faults {
+	fs := make(Faults, len(names))
+	for i, name := range names {
+		fs[i] = Fault{Path: append(slices.Clone(e.InstanceLocation), name), Message: message}
+	}
+	return fs
+}
+
+// text words a fault without the value that has it.
+func text(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Type:
+		return "must be " + names(k.Want) + ", not " + names([]string{k.Got})
+	case *kind.Enum:
+		return "must be one of " + list(k.Want)
+	case *kind.Const:
+		return "must be " + list([]any{k.Want})
+	case *kind.Format:
+		return "is not a valid " + k.Want
+	case *kind.Pattern:
+		return "must match the pattern " + k.Want
+	case *kind.PropertyNames:
+		return "has a key that is not allowed"
+	case *kind.FalseSchema:
+		return "is not allowed here"
+	default:
+		return bounds(k)
+	}
+}
+
+// bounds words the kinds that compare with a bound.
+func bounds(k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Minimum:
+		return "must be at least " + k.Want.RatString()
+	case *kind.Maximum:
+		return "must be at most " + k.Want.RatString()
+	case *kind.ExclusiveMinimum:
+		return "must be more than " + k.Want.RatString()
+	case *kind.ExclusiveMaximum:
+		return "must be less than " + k.Want.RatString()
+	case *kind.MultipleOf:
+		return "must be a multiple of " + k.Want.RatString()
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %d characters", k.Want)
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %d characters", k.Want)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %d items", k.Want)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %d items", k.Want)
+	default:
+		return k.LocalizedString(english)
+	}
+}
+
+func names(kinds []string) string {
+	texts := make([]string, len(kinds))
+	for i, k := range kinds {
+		texts[i] = kindNames[k]
+		if texts[i] == "" {
+			texts[i] = k
+		}
+	}
+	return strings.Join(texts, " or ")
+}
+
+var kindNames = map[string]string{
+	"string": "text", "boolean": "a boolean", "array": "a list", "object": "an object",
+	"number": "a number", "integer": "a whole number",
+}
+
+func list(values []any) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		b, err := json.Marshal(v)
+		if err != nil {
+			b = fmt.Append(nil, v)
+		}
+		texts[i] = string(b)
+	}
+	return strings.Join(texts, ", ")
+}
