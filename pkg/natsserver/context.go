@@ -1,0 +1,39 @@
+package natsserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// SaveContext saves how to connect for the nats command line, under a name for its option --context, where
+// that program looks for it. Which context it uses without the option is left as the user has it.
+func SaveContext(name, url, creds string) (file string, err error) {
+	dir, err := contextFolder()
+	if err != nil {
+		return "", err
+	}
+	content, err := json.MarshalIndent(map[string]string{"description": "Attune", "url": url, "creds": creds}, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("nats context %s: %w", name, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("nats context %s: %w", name, err)
+	}
+	file = filepath.Join(dir, name+".json")
+	return file, writeFile(file, content)
+}
+
+// contextFolder follows the XDG base directory specification, as the nats command line does on every system.
+func contextFolder() (string, error) {
+	config := os.Getenv("XDG_CONFIG_HOME")
+	if config == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("folder of nats contexts: %w", err)
+		}
+		config = filepath.Join(home, ".config")
+	}
+	return filepath.Join(config, "nats", "context"), nil
+}
