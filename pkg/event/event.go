@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/strictjson"
 	"github.com/attune/attune/streams"
 )
 
@@ -46,6 +47,7 @@ type Event struct {
 	ReceivedAt time.Time       `json:"received_at"`
 	Source     string          `json:"source,omitempty"`
 	Payload    json.RawMessage `json:"payload"`
+	Value      any             `json:"-"` // the payload as strictjson.Parse reads it
 	Hops       int             `json:"hops,omitempty"`
 	Sequence   uint64          `json:"sequence"`
 }
@@ -82,7 +84,7 @@ func FromMessage(m Message) (Event, error) {
 		ID: id(m), Trigger: packName + "." + trigger, Time: eventTime(m), ReceivedAt: m.Time.UTC(),
 		Source: source(m.Header), Hops: hops(m.Header), Sequence: m.Sequence,
 	}
-	e.Payload, err = payload(m)
+	e.Payload, e.Value, err = payload(m)
 	return e, err
 }
 
@@ -130,17 +132,19 @@ func hops(h nats.Header) int {
 	return n
 }
 
-func payload(m Message) (json.RawMessage, error) {
-	if len(m.Data) > MaxPayload {
-		return nil, fmt.Errorf("%d bytes, at most %d: %w", len(m.Data), MaxPayload, ErrBadPayload)
+func payload(m Message) (json.RawMessage, any, error) {
+	data := m.Data
+	switch {
+	case len(data) > MaxPayload:
+		return nil, nil, fmt.Errorf("%d bytes, at most %d: %w", len(data), MaxPayload, ErrBadPayload)
+	case len(data) == 0:
+		data = []byte("{}")
 	}
-	if len(m.Data) == 0 {
-		return json.RawMessage("{}"), nil
+	v, err := strictjson.Parse(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrBadPayload, err)
 	}
-	if err := checkJSON(m.Data); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrBadPayload, err)
-	}
-	return json.RawMessage(m.Data), nil
+	return data, v, nil
 }
 
 // New describes an event to be published. Trigger and Payload are required.
