@@ -1,0 +1,93 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/execution"
+)
+
+// Run requests an execution. The key makes repeating the request safe; it must not be empty.
+func (c *Client) Run(ctx context.Context, r api.ExecutionRequest, key string) (api.ExecutionAccepted, error) {
+	req, err := withJSON(request{
+		method: http.MethodPost, path: path("executions"), safe: true,
+		header: http.Header{api.HeaderIdempotencyKey: {key}},
+	}, r)
+	if err != nil {
+		return api.ExecutionAccepted{}, err
+	}
+	return call[api.ExecutionAccepted](ctx, c, req)
+}
+
+// Executions lists the executions that fit the filter, newest first: action, status, rule, event, since, until.
+func (c *Client) Executions(ctx context.Context, f Filter, limit int) ([]api.Execution, bool, error) {
+	return list[api.Execution](ctx, c, path("executions"), f, limit)
+}
+
+// Execution shows an execution.
+func (c *Client) Execution(ctx context.Context, id string) (api.Execution, error) {
+	return get[api.Execution](ctx, c, path("executions", id), nil)
+}
+
+// Cancel cancels an execution. Canceling one that is canceled changes nothing.
+func (c *Client) Cancel(ctx context.Context, id string) (api.Execution, error) {
+	return call[api.Execution](ctx, c, request{method: http.MethodPost, path: path("executions", id, "cancel"), safe: true})
+}
+
+// Retry requests an execution's action again with the same parameters, as a new execution.
+func (c *Client) Retry(ctx context.Context, id string) (api.ExecutionAccepted, error) {
+	return post[api.ExecutionAccepted](ctx, c, path("executions", id, "retry"))
+}
+
+// Watch hands every change of an execution that fits the filter (id, action, status, rule) to handle, from now
+// on and in order, until ctx ends or handle returns an error; ErrStop ends it without one.
+func (c *Client) Watch(ctx context.Context, f Filter, handle func(api.Execution) error) error {
+	return c.stream(ctx, feed{path: path("executions", "stream"), query: f.query(), handle: each(api.StreamedExecution, handle)})
+}
+
+// Wait returns an execution when it has ended. Note, which may be nil, sees each of its states on the way. It does
+// not poll: it looks when the stream of changes is open, for what happened before, and then listens.
+func (c *Client) Wait(ctx context.Context, id string, note func(api.Execution)) (api.Execution, error) {
+	var last api.Execution
+	see := func(x api.Execution) error {
+		if x.ID != id || (last.Status == x.Status && last.Attempt == x.Attempt) {
+			return nil
+		}
+		last = x
+		if note != nil {
+			note(x)
+		}
+		if execution.Final(x.Status) {
+			return ErrStop
+		}
+		return nil
+	}
+	err := c.stream(ctx, feed{
+		path: path("executions", "stream"), query: Filter{"id": id}.query(), handle: each(api.StreamedExecution, see),
+		opened: func() error {
+			x, err := c.Execution(ctx, id)
+			if err != nil {
+				return err
+			}
+			return see(x)
+		},
+	})
+	return last, err
+}
+
+// each decodes the events of one name and hands them on.
+func each[T any](name string, handle func(T) error) func(ServerEvent) error {
+	return func(e ServerEvent) error {
+		if e.Name != name {
+			return nil
+		}
+		var v T
+		if err := json.Unmarshal(e.Data, &v); err != nil {
+			return fmt.Errorf("stream of %ss: %w: %w", name, ErrBadAnswer, err)
+		}
+		return handle(v)
+	}
+}
