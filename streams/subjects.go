@@ -131,6 +131,9 @@ func EventTokens(subject string) (pack, trigger string, err error) {
 	return t[0], t[1], nil
 }
 
+// EventTail is what follows the common prefix in the subject of an event, well formed or not.
+func EventTail(subject string) string { return strings.TrimPrefix(subject, prefixEvent+".") }
+
 // ExecutionTokens takes the subject of an execution apart.
 func ExecutionTokens(subject string) (pack, action, id string, err error) {
 	t, err := split(subject, prefixExecution, 3)

@@ -35,6 +35,8 @@ var (
 	ErrDuplicate = errors.New("event was published before")
 	// ErrFull is returned by Publish when the stream takes no more events until old ones are decided.
 	ErrFull = errors.New("event stream is full")
+	// ErrBadSubject is returned when a subject does not name a trigger.
+	ErrBadSubject = errors.New("subject names no trigger")
 	// ErrBadPayload is returned when a payload is not JSON or is too large.
 	ErrBadPayload = errors.New("payload is not acceptable")
 )
@@ -73,16 +75,16 @@ func FromJetStream(m jetstream.Msg) (Message, error) {
 	return Message{Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp}, nil
 }
 
-// FromMessage reads an event. When the payload is not acceptable the event is returned all the same, with an
-// empty payload, together with ErrBadPayload: it is recorded as rejected.
+// FromMessage reads an event. When its subject or payload is not acceptable the event is returned all the same,
+// without a payload, together with ErrBadSubject or ErrBadPayload: it is recorded as rejected.
 func FromMessage(m Message) (Event, error) {
-	packName, trigger, err := streams.EventTokens(m.Subject)
-	if err != nil {
-		return Event{}, err
-	}
 	e := Event{
-		ID: id(m), Trigger: packName + "." + trigger, Time: eventTime(m), ReceivedAt: m.Time.UTC(),
+		ID: id(m), Trigger: streams.EventTail(m.Subject), Time: eventTime(m), ReceivedAt: m.Time.UTC(),
 		Source: source(m.Header), Hops: hops(m.Header), Sequence: m.Sequence,
+	}
+	packName, trigger, err := streams.EventTokens(m.Subject)
+	if err != nil || !pack.ValidName(packName) || !pack.ValidName(trigger) {
+		return e, fmt.Errorf("subject %.200q does not end in PACK.TRIGGER: %w", m.Subject, ErrBadSubject)
 	}
 	e.Payload, e.Value, err = payload(m)
 	return e, err

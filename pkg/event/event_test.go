@@ -77,6 +77,18 @@ func TestAPayloadThatIsNotAcceptableStillNamesItsEvent(t *testing.T) {
 	}
 }
 
+func TestASubjectThatNamesNoTriggerStillMakesAnEvent(t *testing.T) {
+	t.Parallel()
+	for _, tail := range []string{"a", "a.b.c", "A.b", "a.0"} {
+		m := message(`{}`)
+		m.Subject = "attune.event." + tail
+		e, err := event.FromMessage(m)
+		if !errors.Is(err, event.ErrBadSubject) || e.ID == "" || e.Trigger != tail {
+			t.Errorf("%s: %+v, %v", tail, e, err)
+		}
+	}
+}
+
 func TestPublishTwiceIsOneEvent(t *testing.T) {
 	t.Parallel()
 	b := natstest.New(t)
