@@ -62,6 +62,8 @@ const (
 	HeaderEventSeq    = "Attune-Event-Seq"    // DECISIONS: the event's sequence in EVENTS
 	HeaderStatus      = "Attune-Status"       // EXECUTIONS: the fact's status
 	HeaderAttempt     = "Attune-Attempt"      // EXECUTIONS, QUEUE: decimal
+	HeaderRunner      = "Attune-Runner"       // EXECUTIONS: the runner of a fact since the claim
+	HeaderStartedAt   = "Attune-Started-At"   // EXECUTIONS: when that runner claimed it, by its clock; RFC 3339 with fractions
 	HeaderKey         = "Attune-Key"          // QUEUE: the concurrency key as given, base64url
 	HeaderLimit       = "Attune-Limit"        // QUEUE: the action's limit when this was requested; 0: none
 	HeaderPool        = "Attune-Pool"         // QUEUE: the pool of runners

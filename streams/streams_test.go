@@ -95,6 +95,7 @@ func everySubject(t *testing.T) map[string]string {
 		streams.Queue:            must(streams.QueueSubject("core", "echo", "web 1.*>", "x1")),
 		streams.Runs:             must(streams.RunSubject("default", "x1")),
 		streams.Runs + " leader": streams.LeaderSubject,
+		streams.Queue + " mark":  streams.BarrierSubject(7),
 		streams.Logs:             must(streams.LogSubject("x1", "stdout")),
 	}
 }

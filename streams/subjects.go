@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -31,6 +32,16 @@ const (
 // LeaderSubject holds the marker of the leading scheduler. Its stream sequence is the leader's epoch: every
 // dispatch expects it, so the server refuses a leader that has been replaced.
 const LeaderSubject = prefixRun + "._leader"
+
+// prefixBarrier begins the subjects of marks in QUEUE that tell a new leader how far it has to read.
+const prefixBarrier = prefixQueue + "._leader"
+
+// BarrierSubject is the mark that the leader of an epoch puts into QUEUE, and takes away when it has read it:
+// everything that was queued before it took over stands before the mark.
+func BarrierSubject(epoch uint64) string { return prefixBarrier + "." + strconv.FormatUint(epoch, 10) }
+
+// IsBarrier tells whether a subject of QUEUE is such a mark.
+func IsBarrier(subject string) bool { return strings.HasPrefix(subject, prefixBarrier+".") }
 
 // Subjects that services answer requests on. No stream stores them.
 const (

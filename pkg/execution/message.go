@@ -28,7 +28,43 @@ func NewMessage(f Fact) (*nats.Msg, error) {
 	m.Data = data
 	m.Header.Set(streams.HeaderStatus, string(f.Status))
 	m.Header.Set(streams.HeaderAttempt, strconv.Itoa(f.Attempt))
+	if f.Runner != "" && f.StartedAt != nil {
+		m.Header.Set(streams.HeaderRunner, f.Runner)
+		m.Header.Set(streams.HeaderStartedAt, f.StartedAt.Format(time.RFC3339Nano))
+	}
 	return m, nil
+}
+
+// Head is what the subject and headers of a fact say: enough to follow all executions without their bodies.
+type Head struct {
+	ID        string
+	Action    pack.Ref
+	Status    Status
+	Attempt   int
+	Runner    string    // "" before the claim
+	StartedAt time.Time // by the runner's clock
+}
+
+// ParseHead reads the subject and headers of a message of EXECUTIONS.
+func ParseHead(subject string, h nats.Header) (Head, error) {
+	packName, action, id, err := streams.ExecutionTokens(subject)
+	if err != nil {
+		return Head{}, err
+	}
+	head := Head{ID: id, Action: pack.Ref{Pack: packName, Name: action}, Status: Status(h.Get(streams.HeaderStatus)), Runner: h.Get(streams.HeaderRunner)}
+	if _, ok := next[head.Status]; !ok {
+		return Head{}, fmt.Errorf("fact of %s: header %s: status %q is not known", id, streams.HeaderStatus, head.Status)
+	}
+	if head.Attempt, err = strconv.Atoi(h.Get(streams.HeaderAttempt)); err != nil {
+		return Head{}, fmt.Errorf("fact of %s: header %s: %w", id, streams.HeaderAttempt, err)
+	}
+	if head.Runner == "" {
+		return head, nil
+	}
+	if head.StartedAt, err = time.Parse(time.RFC3339Nano, h.Get(streams.HeaderStartedAt)); err != nil {
+		return Head{}, fmt.Errorf("fact of %s: header %s: %w", id, streams.HeaderStartedAt, err)
+	}
+	return head, nil
 }
 
 // NewQueueMessage makes the message that puts a requested execution in line. It has headers only: a leader
