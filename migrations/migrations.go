@@ -4,7 +4,7 @@ package migrations
 
 import "embed"
 
-// FS holds the .sql files. The pattern takes all files, so that the package builds before the first one is here.
+// FS holds the .sql files.
 //
-//go:embed *
+//go:embed *.sql
 var FS embed.FS
