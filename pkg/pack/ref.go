@@ -68,3 +68,21 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 	*d = Duration(v)
 	return nil
 }
+
+// Refs gives what a rule of the named pack refers to. A name without a pack means the rule's own pack.
+func (r Rule) Refs(own string) (trigger, action Ref, err error) {
+	if trigger, err = refIn(own, r.Trigger); err != nil {
+		return Ref{}, Ref{}, fmt.Errorf("trigger: %w", err)
+	}
+	if action, err = refIn(own, r.Action); err != nil {
+		return Ref{}, Ref{}, fmt.Errorf("action: %w", err)
+	}
+	return trigger, action, nil
+}
+
+func refIn(own, text string) (Ref, error) {
+	if ValidName(text) {
+		return Ref{Pack: own, Name: text}, nil
+	}
+	return ParseRef(text)
+}
