@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -143,17 +145,15 @@ func checkURL(name, raw string, schemes ...string) error {
 }
 
 func oneOf(name, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if value == a {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return wrong(name, value, "want one of "+strings.Join(allowed, ", "))
 }
 
 func between(name string, value, low, high int) error {
 	if value < low || value > high {
-		return wrong(name, fmt.Sprint(value), fmt.Sprintf("want %d to %d", low, high))
+		return wrong(name, strconv.Itoa(value), fmt.Sprintf("want %d to %d", low, high))
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l})), nil
 	case FormatAuto, FormatText:
 		opts := &tint.Options{Level: l, TimeFormat: time.TimeOnly + ".000", NoColor: format == FormatText || !isTerminal(w)}
-		return slog.New(tint.NewHandler(w, opts)), nil
+		return slog.New(tint.NewTextHandler(w, opts)), nil
 	}
 	return nil, fmt.Errorf("log format %q: want auto, text or json", format)
 }
