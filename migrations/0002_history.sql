@@ -109,6 +109,13 @@ $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
+-- The sequences of both, each once, in order.
+CREATE FUNCTION union_seqs(a bigint[], b bigint[]) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT ARRAY (SELECT DISTINCT s FROM unnest(a || b) AS s ORDER BY s)
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
 -- The table of statuses, with the steps in between left out: the recorder may see the last of several facts.
 CREATE FUNCTION executions_refuse_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -132,4 +139,4 @@ CREATE TRIGGER executions_transition BEFORE UPDATE OF status, attempt ON executi
 
 -- +goose Down
 DROP TABLE rejected_messages, executions, decisions, events;
-DROP FUNCTION executions_refuse_transition, execution_rank;
+DROP FUNCTION executions_refuse_transition, execution_rank, union_seqs;

@@ -93,7 +93,7 @@ func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, erro
 			asked = append(asked, id)
 		}
 	}
-	rows, err := s.pool.Query(ctx, `SELECT id::text FROM executions WHERE id = ANY ($1::uuid[])`, asked)
+	rows, err := s.pool.Query(ctx, `SELECT id::text FROM executions WHERE id = ANY ($1::text[]::uuid[])`, asked)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d executions: %w", len(ids), err)
 	}

@@ -1,0 +1,237 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/streams"
+)
+
+// ErrTransition is returned when facts of one execution contradict each other: the table of statuses refuses
+// that one follows the other.
+var ErrTransition = errors.New("facts contradict the table of statuses")
+
+// FactAt is a fact and its sequence in EXECUTIONS.
+type FactAt struct {
+	streams.Fact
+	Seq uint64
+}
+
+// FactBatch is what is known of a batch of facts as a whole.
+type FactBatch struct {
+	Epoch    int64 // which EXECUTIONS they come from: the time when that stream was created
+	Announce bool  // ends among them are to become events
+}
+
+// ApplyFacts merges facts into the executions, all or none. It may be given any of them again, in any order.
+func (s *Store) ApplyFacts(ctx context.Context, b FactBatch, facts []FactAt) error {
+	rows, err := mergeFacts(facts)
+	if err != nil {
+		return err
+	}
+	args := append(rows.columns(), b.Announce, b.Epoch)
+	late := []any{args[0], rows.parameters, rows.seqs, b.Epoch}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, query("apply_facts"), args...)
+		if err != nil || int(tag.RowsAffected()) == len(rows.ids) {
+			return err // nothing was older than what is there
+		}
+		_, err = tx.Exec(ctx, query("merge_late_facts"), late...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("record %d facts: %w", len(facts), err)
+	}
+	return nil
+}
+
+// merged is what a batch says of one execution.
+type merged struct {
+	newest     streams.Fact
+	parameters *string
+	seqs       []uint64
+}
+
+func mergeFacts(facts []FactAt) (*factColumns, error) {
+	byID := make(map[string]*merged, len(facts))
+	for _, f := range facts {
+		m, ok := byID[f.ID]
+		if !ok {
+			m = &merged{newest: f.Fact}
+			byID[f.ID] = m
+		}
+		if err := m.add(f); err != nil {
+			return nil, err
+		}
+	}
+	rows := &factColumns{}
+	for _, m := range byID {
+		rows.add(m)
+	}
+	return rows, nil
+}
+
+func (m *merged) add(f FactAt) error {
+	m.seqs = append(m.seqs, f.Seq)
+	if f.Parameters != nil {
+		m.parameters = document(f.Parameters)
+	}
+	older, newer := m.newest, f.Fact
+	if isNewer(older, newer) {
+		older, newer = newer, older
+	}
+	if !mayComeAfter(older, newer) {
+		return fmt.Errorf("execution %s: %s (attempt %d) after %s (attempt %d): %w",
+			f.ID, newer.Status, newer.Attempt, older.Status, older.Attempt, ErrTransition)
+	}
+	m.newest = newer
+	return nil
+}
+
+// isNewer tells whether a is newer than b.
+func isNewer(a, b streams.Fact) bool {
+	if a.Attempt != b.Attempt {
+		return a.Attempt > b.Attempt
+	}
+	return rank(a.Status) > rank(b.Status)
+}
+
+func rank(s streams.Status) int {
+	switch s {
+	case streams.Requested:
+		return 0
+	case streams.Running:
+		return 1
+	case streams.Canceling:
+		return 2
+	case streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceled, streams.Lost:
+		return 3
+	}
+	return -1
+}
+
+// mayComeAfter is what the trigger of the table says: the table of statuses with the steps in between left out.
+func mayComeAfter(older, newer streams.Fact) bool {
+	if newer.Attempt > older.Attempt {
+		return !execution.Final(older.Status) || older.Status == streams.Lost
+	}
+	return newer.Status == older.Status || rank(newer.Status) > rank(older.Status)
+}
+
+// factColumns are the arguments of apply_facts.sql, one slice a column.
+type factColumns struct {
+	ids, actions, digests, statuses []string
+	attempts                        []int
+	changed, requested              []time.Time
+	by, keys                        []string
+	limits                          []int
+	pools                           []string
+	rules, events, retries          []*string
+	hops                            []int
+	parameters                      []*string
+	runners                         []string
+	started, ended                  []*time.Time
+	codes                           []*int
+	signals                         []string
+	results, classes, messages      []*string
+	stdout, stderr                  []int64
+	truncated, held                 []bool
+	canceledBy, seqs                []string
+}
+
+func (c *factColumns) columns() []any {
+	return []any{
+		c.ids, c.actions, c.digests, c.statuses, c.attempts, c.changed, c.requested, c.by, c.keys, c.limits, c.pools,
+		c.rules, c.events, c.retries, c.hops, c.parameters, c.runners, c.started, c.ended, c.codes, c.signals, c.results,
+		c.classes, c.messages, c.stdout, c.stderr, c.truncated, c.held, c.canceledBy, c.seqs,
+	}
+}
+
+func (c *factColumns) add(m *merged) {
+	f := m.newest
+	c.addRequest(f)
+	c.parameters = append(c.parameters, m.parameters)
+	c.seqs = append(c.seqs, array(m.seqs))
+	c.statuses = append(c.statuses, string(f.Status))
+	c.attempts = append(c.attempts, f.Attempt)
+	c.changed = append(c.changed, f.At)
+	c.runners = append(c.runners, clean(f.Runner))
+	c.started = append(c.started, started(f))
+	c.canceledBy = append(c.canceledBy, clean(f.By))
+	c.addEnd(f)
+	c.addOutput(f.Output)
+}
+
+func (c *factColumns) addRequest(f streams.Fact) {
+	c.ids = append(c.ids, f.ID)
+	c.actions = append(c.actions, clean(f.Action))
+	c.digests = append(c.digests, clean(f.PackDigest))
+	c.requested = append(c.requested, f.RequestedAt)
+	c.by = append(c.by, clean(f.RequestedBy))
+	c.keys = append(c.keys, clean(f.Key))
+	c.limits = append(c.limits, f.Limit)
+	c.pools = append(c.pools, clean(f.Pool))
+	c.rules = append(c.rules, cleanNull(f.Rule))
+	c.events = append(c.events, cleanNull(f.Event))
+	c.retries = append(c.retries, cleanNull(f.RetryOf))
+	c.hops = append(c.hops, f.Hops)
+}
+
+// addEnd takes what only an ended execution has, and nothing of it from a fact that is not an end.
+func (c *factColumns) addEnd(f streams.Fact) {
+	end := streams.Fact{}
+	if execution.Final(f.Status) {
+		end = f
+		if end.EndedAt == nil {
+			end.EndedAt = &f.At
+		}
+	}
+	c.ended = append(c.ended, end.EndedAt)
+	c.codes = append(c.codes, end.ExitCode)
+	c.signals = append(c.signals, clean(end.Signal))
+	c.results = append(c.results, document(end.Result))
+	var class, message *string
+	if end.Error != nil {
+		cl, me := clean(end.Error.Class), clean(end.Error.Message)
+		class, message = &cl, &me
+	}
+	c.classes = append(c.classes, class)
+	c.messages = append(c.messages, message)
+}
+
+func (c *factColumns) addOutput(o *streams.Output) {
+	if o == nil {
+		o = &streams.Output{}
+	}
+	c.stdout = append(c.stdout, o.StdoutBytes)
+	c.stderr = append(c.stderr, o.StderrBytes)
+	c.truncated = append(c.truncated, o.Truncated)
+	c.held = append(c.held, o.Held)
+}
+
+// started is when the attempt started. One that runs has, whatever its fact left out.
+func started(f streams.Fact) *time.Time {
+	if f.StartedAt == nil && execution.HoldsSlot(f.Status) {
+		return &f.At
+	}
+	return f.StartedAt
+}
+
+// array gives sequences as PostgreSQL's text of an array: unnest takes arrays of arrays apart entirely.
+func array[T uint64 | int64](seqs []T) string {
+	sorted := slices.Clone(seqs)
+	slices.Sort(sorted)
+	text := make([]string, 0, len(sorted))
+	for _, s := range slices.Compact(sorted) {
+		text = append(text, strconv.FormatInt(int64(s), 10))
+	}
+	return "{" + strings.Join(text, ",") + "}"
+}

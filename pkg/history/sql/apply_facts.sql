@@ -1,0 +1,35 @@
+-- A row becomes the newest of its facts, by attempt and then by rank; one of the same rank but another status
+-- is let through to the trigger, which refuses it. Parameters come from any requested fact. Which facts are
+-- still on the stream is the union of all, as long as the stream is the same one.
+INSERT INTO executions AS e (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
+    rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
+    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, announced_attempt, stream_epoch, fact_seqs)
+SELECT id::uuid, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
+    rule, event_id::uuid, retry_of::uuid, hops, parameters::json, runner, started_at, ended_at, exit_code, signal, result::json,
+    error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
+    CASE WHEN ended_at IS NULL OR $31::boolean THEN 0 ELSE attempt END, $32::bigint, fact_seqs::bigint[]
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
+    $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::text[], $18::timestamptz[],
+    $19::timestamptz[], $20::integer[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
+    $27::boolean[], $28::boolean[], $29::text[], $30::text[])
+  AS f (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
+    rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
+    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, fact_seqs)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET
+    action = excluded.action, pack_digest = excluded.pack_digest, status = excluded.status, attempt = excluded.attempt,
+    changed_at = excluded.changed_at, requested_at = excluded.requested_at, requested_by = excluded.requested_by, key = excluded.key,
+    slot_limit = excluded.slot_limit, pool = excluded.pool, rule = excluded.rule, event_id = excluded.event_id,
+    retry_of = excluded.retry_of, hops = excluded.hops, parameters = coalesce(excluded.parameters, e.parameters),
+    runner = excluded.runner, started_at = excluded.started_at, ended_at = excluded.ended_at, exit_code = excluded.exit_code,
+    signal = excluded.signal, result = excluded.result, error_class = excluded.error_class, error_message = excluded.error_message,
+    stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes, output_truncated = excluded.output_truncated,
+    output_held = excluded.output_held, canceled_by = excluded.canceled_by,
+    announced_attempt = greatest(e.announced_attempt, excluded.announced_attempt),
+    stream_epoch = greatest(e.stream_epoch, excluded.stream_epoch),
+    fact_seqs = CASE WHEN excluded.stream_epoch > e.stream_epoch THEN excluded.fact_seqs
+                     WHEN excluded.stream_epoch < e.stream_epoch THEN e.fact_seqs
+                     ELSE union_seqs(e.fact_seqs, excluded.fact_seqs) END,
+    recorded_at = now()
+WHERE (excluded.attempt, execution_rank(excluded.status)) > (e.attempt, execution_rank(e.status))
+   OR (excluded.attempt = e.attempt AND execution_rank(excluded.status) = execution_rank(e.status) AND excluded.status <> e.status)
