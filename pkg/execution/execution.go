@@ -110,11 +110,30 @@ func (f *Facts) last(ctx context.Context, id, subject string) (State, error) {
 		return State{}, err
 	}
 	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	return state(id, msg, err)
+}
+
+// First reads the first fact of an execution, which alone holds the parameters.
+func (f *Facts) First(ctx context.Context, action, id string) (State, error) {
+	subject, err := subjectOf(action, id)
+	if err != nil {
+		return State{}, err
+	}
+	stream, err := f.stream(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	msg, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+	return state(id, msg, err)
+}
+
+// state reads the answer to a direct get.
+func state(id string, msg *jetstream.RawStreamMsg, err error) (State, error) {
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return State{}, fmt.Errorf("execution %s: %w", id, ErrNotFound)
 	}
 	if err != nil {
-		return State{}, fmt.Errorf("execution %s: read last fact: %w", id, err)
+		return State{}, fmt.Errorf("execution %s: read fact: %w", id, err)
 	}
 	fact, err := ParseFact(msg.Data)
 	if err != nil {

@@ -199,3 +199,22 @@ func readQueued(t *rapid.T, s jetstream.Stream, seq uint64) execution.Queued {
 	}
 	return q
 }
+
+func TestTheFirstFactKeepsTheParameters(t *testing.T) {
+	t.Parallel()
+	facts := execution.NewFacts(natstest.New(t).JS)
+	if _, err := facts.First(t.Context(), "core.echo", "x1"); !errors.Is(err, execution.ErrNotFound) {
+		t.Fatalf("before the request: %v, want ErrNotFound", err)
+	}
+	asked, err := facts.Request(t.Context(), request("x1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := facts.Cancel(t.Context(), "core.echo", "x1", "me"); err != nil {
+		t.Fatal(err)
+	}
+	first, err := facts.First(t.Context(), "core.echo", "x1")
+	if err != nil || string(first.Parameters) != string(asked.Parameters) || first.Status != streams.Requested {
+		t.Errorf("first fact: %+v, %v", first, err)
+	}
+}
