@@ -6,6 +6,7 @@
 package event
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -151,16 +152,17 @@ func payload(m Message) (json.RawMessage, any, error) {
 
 // New describes an event to be published. Trigger and Payload are required.
 type New struct {
-	ID      string // "" gives a fresh one
-	Trigger string
-	Payload json.RawMessage
-	Source  string
-	Time    time.Time // when it happened; zero: now
-	Hops    int
+	ID       string // "" gives a fresh one
+	Sameness string // events published within the stream's window under the same one are one event; "": the id
+	Trigger  string
+	Payload  json.RawMessage
+	Source   string
+	Time     time.Time // when it happened; zero: now
+	Hops     int
 }
 
-// Publish stores an event and returns its id. It returns ErrDuplicate, with the id, when an event of that id
-// was published within the stream's window, and ErrFull when the stream takes no more.
+// Publish stores an event and returns its id. It returns ErrDuplicate, with the id of the first, when an event of
+// that id or sameness was published within the stream's window, and ErrFull when the stream takes no more.
 func Publish(ctx context.Context, js jetstream.JetStream, n New) (string, error) {
 	msg, err := n.message()
 	if err != nil {
@@ -174,9 +176,23 @@ func Publish(ctx context.Context, js jetstream.JetStream, n New) (string, error)
 	case err != nil:
 		return "", fmt.Errorf("event of %s: publish: %w", n.Trigger, err)
 	case ack.Duplicate:
-		return eventID, fmt.Errorf("event %s: %w", eventID, ErrDuplicate)
+		return duplicate(ctx, js, ack.Sequence, n.Trigger)
 	}
 	return eventID, nil
+}
+
+// duplicate gives the id of the event that was there first, with ErrDuplicate.
+func duplicate(ctx context.Context, js jetstream.JetStream, sequence uint64, trigger string) (string, error) {
+	stream, err := js.Stream(ctx, streams.Events)
+	if err != nil {
+		return "", fmt.Errorf("event of %s: published before: open stream %s: %w", trigger, streams.Events, err)
+	}
+	msg, err := stream.GetMsg(ctx, sequence)
+	if err != nil {
+		return "", fmt.Errorf("event of %s: published before at sequence %d: %w", trigger, sequence, err)
+	}
+	first := id(Message{Subject: msg.Subject, Header: msg.Header, Sequence: msg.Sequence, Time: msg.Time})
+	return first, fmt.Errorf("event %s: %w", first, ErrDuplicate)
 }
 
 func (n New) message() (*nats.Msg, error) {
@@ -194,7 +210,7 @@ func (n New) message() (*nats.Msg, error) {
 	m := nats.NewMsg(subject)
 	m.Data = n.Payload
 	m.Header.Set(streams.HeaderEventID, n.ID)
-	m.Header.Set(nats.MsgIdHdr, n.ID)
+	m.Header.Set(nats.MsgIdHdr, cmp.Or(n.Sameness, n.ID))
 	m.Header.Set(streams.HeaderSource, n.Source)
 	if n.Hops > 0 {
 		m.Header.Set(streams.HeaderHops, strconv.Itoa(n.Hops))

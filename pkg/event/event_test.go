@@ -123,3 +123,16 @@ func FuzzFromMessageNeverPanicsAndNeverPassesBadJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestEventsOfOneSamenessAreOneEventUnderTheFirstID(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	first, err := event.Publish(t.Context(), b.JS, event.New{Trigger: "core.t", Sameness: "core.t digest", Payload: json.RawMessage(`{}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := event.Publish(t.Context(), b.JS, event.New{Trigger: "core.t", Sameness: "core.t digest", Payload: json.RawMessage(`{}`)})
+	if !errors.Is(err, event.ErrDuplicate) || again != first {
+		t.Errorf("published again: %q, %v; want %q and ErrDuplicate", again, err, first)
+	}
+}
