@@ -1,0 +1,237 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spec describes a program to run.
+type Spec struct {
+	Path   string   // absolute
+	Argv0  string   // "" means Path
+	Args   []string // without the program's name
+	Dir    string
+	Env    []string // all of it; nothing is inherited
+	Stdin  []byte
+	Extra  [][]byte // inputs on file descriptors 3 and up
+	Stdout io.Writer
+	Stderr io.Writer
+
+	Environ string // an environment string that only this program has; "" if there is none
+
+	Timeout   time.Duration // 0: none
+	Grace     time.Duration // between TERM and KILL
+	WaitDelay time.Duration // how long output may stay open after the program's end; 0: DefaultWaitDelay
+
+	Kill <-chan struct{} // closed when the program must end at once, without a grace; may be nil
+}
+
+// DefaultWaitDelay is how long a left-behind process may hold a program's output open.
+const DefaultWaitDelay = time.Second
+
+func (s Spec) argv0() string {
+	if s.Argv0 == "" {
+		return s.Path
+	}
+	return s.Argv0
+}
+
+// Result says how a program ended.
+type Result struct {
+	ExitCode   int            // 128+n when signal n ended it
+	Signal     syscall.Signal // 0 when it exited
+	TimedOut   bool           // it was told to end because its time was over
+	Canceled   bool           // it was told to end because the context had ended
+	Killed     bool           // it did not end within the grace
+	Held       bool           // a process left behind kept the output open
+	LeftBehind int            // processes that could not be killed
+	Started    time.Time
+	Ended      time.Time
+	CPU        time.Duration
+	MaxRSS     int64 // bytes
+	OutputErr  error // the first error of a writer; the program went on without it
+}
+
+// run is one program under way.
+type run struct {
+	l      *Launcher
+	spec   Spec
+	pipes  *pipes
+	mark   mark
+	pid    int
+	exited chan struct{} // closed when the first process has ended; it is not reaped yet
+	Result
+}
+
+// Run starts a program and returns when its whole tree of processes has ended. The end of ctx and the end of
+// its time end the program: TERM to all of it, then KILL after the grace; Kill ends it without one. The error is a SpawnError when it
+// could not be started.
+func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
+	r := &run{l: l, spec: s, exited: make(chan struct{})}
+	if r.spec.WaitDelay == 0 {
+		r.spec.WaitDelay = DefaultWaitDelay
+	}
+	if err := l.number(r); err != nil {
+		return Result{}, fmt.Errorf("start %s: %w", s.Path, err)
+	}
+	defer l.forget(r)
+	if err := r.start(); err != nil {
+		return Result{}, err
+	}
+	r.await(ctx)
+	r.finish()
+	return r.Result, nil
+}
+
+func (r *run) start() (err error) {
+	if r.pipes, err = openPipes(r.spec); err != nil {
+		return &SpawnError{Class: Resources, Path: r.spec.Path, Err: err}
+	}
+	r.Started = time.Now()
+	attr := &syscall.ProcAttr{
+		Dir: r.spec.Dir, Env: r.spec.Env, Files: r.pipes.files(), Sys: &syscall.SysProcAttr{Setsid: true},
+	}
+	if err := spawn(r.spec, attr, r.started); err != nil {
+		r.pipes.abandon()
+		return spawnError(r.spec, err)
+	}
+	r.pipes.closeChild()
+	r.pipes.serve()
+	go r.watch()
+	return nil
+}
+
+func (r *run) started(pid int) {
+	r.pid = pid
+	r.l.started(r)
+}
+
+// watch notices the end of the first process without reaping it: until then its number is its own, so
+// signals to its group reach nobody else.
+func (r *run) watch() {
+	waitFor(r.pid, unix.WEXITED)
+	close(r.exited)
+}
+
+// await returns when the first process has ended, and tells it to when it must.
+func (r *run) await(ctx context.Context) {
+	var timeout <-chan time.Time
+	if r.spec.Timeout > 0 {
+		timer := time.NewTimer(r.spec.Timeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-r.exited:
+		return
+	case <-timeout:
+		r.TimedOut = true
+	case <-ctx.Done():
+		r.Canceled = true
+	case <-r.spec.Kill:
+		r.Canceled = true
+	}
+	r.end()
+}
+
+// end asks the whole tree to end and then makes it.
+func (r *run) end() {
+	if !isClosed(r.spec.Kill) {
+		r.signalTree(syscall.SIGTERM)
+		if r.endsWithin(r.spec.Grace) {
+			return
+		}
+	}
+	r.Killed = true
+	r.killTree()
+	<-r.exited
+}
+
+// endsWithin waits for the first process and then for those that it leaves: they were asked too, and may be
+// cleaning up.
+func (r *run) endsWithin(grace time.Duration) bool {
+	over := time.NewTimer(grace)
+	defer over.Stop()
+	look := time.NewTicker(killPause)
+	defer look.Stop()
+	exited, ticks := r.exited, (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-exited:
+			exited, ticks = nil, look.C
+		case <-ticks:
+		case <-over.C:
+			return false
+		case <-r.spec.Kill:
+			return false
+		}
+		if exited == nil && !r.leftovers() {
+			return true
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish takes the exit status once nothing of the tree is left and the output is complete.
+func (r *run) finish() {
+	r.pipes.stopFeeding()
+	drained := r.pipes.drained()
+	told := r.TimedOut || r.Canceled
+	complete := told || within(drained, r.spec.WaitDelay)
+	if left := r.leftovers(); left || told {
+		r.Held = left && !complete
+		r.killTree()
+	}
+	if !within(drained, r.spec.WaitDelay) {
+		r.pipes.cutOff()
+		<-drained
+	}
+	r.Held = r.Held || r.pipes.held()
+	r.OutputErr = r.pipes.err()
+	r.reap()
+}
+
+func within(done <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (r *run) reap() {
+	var usage syscall.Rusage
+	r.l.mu.Lock()
+	status := reap(r.pid, &usage)
+	delete(r.l.mains, r.pid)
+	r.l.mu.Unlock()
+	r.Ended = time.Now()
+	r.ExitCode = status.ExitStatus()
+	if status.Signaled() {
+		r.Signal = status.Signal()
+		r.ExitCode = 128 + int(r.Signal)
+	}
+	r.CPU = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	r.MaxRSS = usage.Maxrss << 10
+}
