@@ -6,7 +6,6 @@
 package natsserver
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,6 +49,9 @@ type Server struct {
 	keys  keys
 	creds string
 
+	broken chan struct{} // holds one when the server has said that it cannot write
+	faulty atomic.Bool
+
 	mu   sync.Mutex // guards the fields below
 	srv  *server.Server
 	addr string // as listened on: port 0 stays what it became
@@ -63,7 +66,7 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, keys: keys, addr: cfg.Addr, creds: filepath.Join(cfg.Dir, "attune.creds")}
+	s := &Server{cfg: cfg, keys: keys, addr: cfg.Addr, broken: make(chan struct{}, 1), creds: filepath.Join(cfg.Dir, "attune.creds")}
 	if err := keys.writeCreds(s.creds, "attune", keys.app); err != nil {
 		return nil, err
 	}
@@ -78,6 +81,7 @@ func (s *Server) Restart() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop()
+	s.clearFault()
 	opts, err := s.options()
 	if err != nil {
 		return err
@@ -86,7 +90,7 @@ func (s *Server) Restart() error {
 	if err != nil {
 		return fmt.Errorf("make NATS server: %w", err)
 	}
-	log := &logger{log: s.cfg.Logger, fatal: make(chan string, 1)}
+	log := &logger{log: s.cfg.Logger, fatal: make(chan string, 1), fault: s.noteFault}
 	srv.SetLoggerV2(log, false, false, false)
 	srv.Start()
 	if err := await(srv, log.fatal); err != nil {
@@ -103,9 +107,14 @@ func (s *Server) Restart() error {
 }
 
 func (s *Server) options() (*server.Options, error) {
+	volume, err := VolumeSize(s.cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
 	opts := &server.Options{
 		ServerName: "attune", NoSigs: true, MaxPayload: MaxPayload, DontListen: s.addr == "",
 		JetStream: true, StoreDir: filepath.Join(s.cfg.Dir, "store"), SyncAlways: !s.cfg.SyncSlow,
+		JetStreamMaxStore: volume, // else it is what is free now, and a start on a fuller disk refuses its own streams
 	}
 	if s.addr != "" {
 		host, port, err := splitFree(s.addr)
@@ -115,6 +124,16 @@ func (s *Server) options() (*server.Options, error) {
 		opts.Host, opts.Port = host, port
 	}
 	return opts, s.keys.configure(opts)
+}
+
+// VolumeSize is the size of the volume that dir is on. Streams should be limited to a part of it: a stream at
+// its limit gives its publishers an error, a full disk does not answer them at all.
+func VolumeSize(dir string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("size of the volume of %s: %w", dir, err)
+	}
+	return int64(st.Blocks) * st.Bsize, nil
 }
 
 // splitFree checks that the address can be listened on: the server itself only logs that it cannot.
@@ -197,39 +216,6 @@ func (s *Server) InProcessConn() (net.Conn, error) {
 		return nil, nats.ErrNoServers
 	}
 	return s.srv.InProcessConn()
-}
-
-// logger hands the server's words on.
-type logger struct {
-	log   *slog.Logger
-	fatal chan string // the first fatal word
-}
-
-func (l *logger) say(level slog.Level, format string, v []any) {
-	l.log.Log(context.Background(), level, "NATS server says", slog.String("line", fmt.Sprintf(format, v...)))
-}
-
-// Noticef, and what follows, implement server.Logger.
-func (l *logger) Noticef(format string, v ...any) { l.say(slog.LevelDebug, format, v) }
-
-// Warnf passes a warning on.
-func (l *logger) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v) }
-
-// Errorf passes an error on.
-func (l *logger) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v) }
-
-// Debugf and Tracef are never asked for.
-func (l *logger) Debugf(string, ...any) {}
-
-// Tracef says nothing.
-func (l *logger) Tracef(string, ...any) {}
-
-// Fatalf keeps the text for whoever waits for the server.
-func (l *logger) Fatalf(format string, v ...any) {
-	select {
-	case l.fatal <- fmt.Sprintf(format, v...):
-	default:
-	}
 }
 
 // noLimit is JetStream without limits of its own: the disk and the streams' sizes are the limits.

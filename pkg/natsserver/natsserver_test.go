@@ -109,7 +109,9 @@ func awaitMessage(t *testing.T, b *bus.Bus) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for {
-		stream, err := b.JS.Stream(ctx, "KEPT")
+		try, end := context.WithTimeout(ctx, time.Second) // a request that was on its way is not answered
+		stream, err := b.JS.Stream(try, "KEPT")
+		end()
 		if err == nil {
 			if n := stream.CachedInfo().State.Msgs; n != 1 {
 				t.Errorf("%d messages are kept", n)
