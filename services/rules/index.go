@@ -1,0 +1,118 @@
+package rules
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/expression"
+	"github.com/attune/attune/pkg/invocation"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/schema"
+)
+
+// index is the rules by trigger, compiled. It does not change once made.
+type index struct {
+	triggers map[pack.Ref]*trigger
+	rules    map[pack.Ref]*rule // every compiled rule, for the next index to take over
+}
+
+type trigger struct {
+	payload *schema.Schema // nil takes any payload
+	broken  error          // why the payload's schema cannot be used
+	rules   []*rule        // by pack and name
+}
+
+// rule is a rule ready to decide. What could not be compiled is an error that every decision reports.
+type rule struct {
+	definitions.Rule
+	action     *invocation.Action
+	criteria   *expression.Criteria // nil matches everything
+	parameters *expression.Template
+	broken     error
+}
+
+// newIndex compiles a snapshot, taking over from the old index what has not changed.
+func newIndex(snap *definitions.Snapshot, old *index) *index {
+	ix := &index{triggers: make(map[pack.Ref]*trigger, len(snap.Triggers)), rules: map[pack.Ref]*rule{}}
+	for ref, t := range snap.Triggers {
+		ix.triggers[ref] = compileTrigger(t)
+	}
+	for _, r := range snap.Rules {
+		ix.add(snap, old, r)
+	}
+	for _, t := range ix.triggers {
+		slices.SortFunc(t.rules, byName)
+	}
+	return ix
+}
+
+func compileTrigger(t definitions.Trigger) *trigger {
+	out := &trigger{}
+	out.payload, out.broken = compileSchema(t.Spec.Payload)
+	return out
+}
+
+// add puts a rule among those of its trigger. Disabled ones are there to say that they are.
+func (ix *index) add(snap *definitions.Snapshot, old *index, r definitions.Rule) {
+	c := old.reuse(snap, r)
+	if c == nil {
+		c = compileRule(snap, r)
+	}
+	ix.rules[r.Ref] = c
+	if t := ix.triggers[r.Trigger]; t != nil {
+		t.rules = append(t.rules, c)
+	}
+}
+
+func byName(a, b *rule) int {
+	return cmp.Or(cmp.Compare(a.Ref.Pack, b.Ref.Pack), cmp.Compare(a.Ref.Name, b.Ref.Name))
+}
+
+// reuse gives the compiled form of a rule when neither it nor its action has changed.
+func (ix *index) reuse(snap *definitions.Snapshot, r definitions.Rule) *rule {
+	if ix == nil {
+		return nil
+	}
+	c := ix.rules[r.Ref]
+	if c == nil || c.broken != nil || !c.UpdatedAt.Equal(r.UpdatedAt) {
+		return nil
+	}
+	if a, ok := snap.Actions[r.Action]; !ok || a.Digest != c.action.Digest {
+		return nil
+	}
+	return c
+}
+
+func compileRule(snap *definitions.Snapshot, r definitions.Rule) *rule {
+	c := &rule{Rule: r}
+	c.broken = c.compile(snap)
+	return c
+}
+
+func (c *rule) compile(snap *definitions.Snapshot) (err error) {
+	action, known := snap.Actions[c.Action]
+	if !known {
+		return fmt.Errorf("action %s is not installed", c.Action)
+	}
+	if c.action, err = invocation.Compile(action); err != nil {
+		return err
+	}
+	if c.Spec.When != "" {
+		if c.criteria, err = expression.NewCriteria(c.Spec.When); err != nil {
+			return fmt.Errorf("when: %w", err)
+		}
+	}
+	if c.parameters, err = expression.NewTemplate(c.Spec.Parameters); err != nil {
+		return fmt.Errorf("parameters: %w", err)
+	}
+	return nil
+}
+
+func compileSchema(raw []byte) (*schema.Schema, error) {
+	if len(raw) == 0 {
+		return nil, nil //nolint:nilnil // no schema takes everything
+	}
+	return schema.Compile(raw)
+}

@@ -1,0 +1,99 @@
+// Package rules decides what happens about events.
+//
+// It reads EVENTS in order, asks every enabled rule on the event's trigger, requests an execution for each
+// that matches, and records the decision of every rule, matched or not, in DECISIONS. One copy is active,
+// elected by a lease; another continues after the last recorded decision. It guarantees that every event gets
+// a decision, that executions are requested in the order of the events, and that an event decided twice (after
+// a crash, or by two copies for a moment) leads to one execution per rule: their ids derive from event and rule.
+//
+// Definitions come from PostgreSQL. While it is away the last known ones serve; a copy that never knew any
+// waits, and so do the events.
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lease"
+)
+
+// leaseKey names the lease of the active copy.
+const leaseKey = "rules"
+
+// Config is what a Service needs. All fields but Registerer are required.
+type Config struct {
+	Bus        *bus.Bus
+	DB         *pgxpool.Pool
+	ID         string // unique to this copy
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Service decides events.
+type Service struct {
+	Config
+	facts   *execution.Facts
+	history *history.Store
+	metrics *metrics
+
+	index atomic.Pointer[index] // nil until definitions were read once
+	ready chan struct{}         // closed when index is set for the first time
+}
+
+// New makes a Service.
+func New(c Config) (*Service, error) {
+	if c.Bus == nil || c.DB == nil || c.ID == "" || c.Logger == nil {
+		return nil, errors.New("rules: Bus, DB, ID and Logger are required")
+	}
+	m, err := newMetrics(c.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("rules: register metrics: %w", err)
+	}
+	return &Service{
+		Config: c, facts: execution.NewFacts(c.Bus.JS), history: history.New(c.DB), metrics: m,
+		ready: make(chan struct{}),
+	}, nil
+}
+
+// Run decides events until ctx ends.
+func (s *Service) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return definitions.New(s.DB).Watch(ctx, s.Logger, s.learn)
+	})
+	g.Go(func() error {
+		return lease.Run(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
+	})
+	return g.Wait()
+}
+
+// learn takes over a new set of definitions. Events that are being decided finish under the old one.
+func (s *Service) learn(snap *definitions.Snapshot) {
+	first := s.index.Swap(newIndex(snap, s.index.Load())) == nil
+	if first {
+		close(s.ready)
+	}
+}
+
+func (s *Service) lead(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.ready:
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.decideAll(ctx) })
+	g.Go(func() error { return s.makeRoom(ctx) })
+	return g.Wait()
+}
