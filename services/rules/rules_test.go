@@ -43,8 +43,10 @@ var disks = pack.Pack{
 		{Name: "quiet"},
 	},
 	Rules: []pack.Rule{
-		{Name: "clean-web", Trigger: "disks.full", Action: "disks.clean", When: `event.payload.host.startsWith("web") && event.payload.percent > 90`,
-			Parameters: map[string]any{"host": "${{ event.payload.host }}", "percent": "${{ event.payload.percent }}"}},
+		{
+			Name: "clean-web", Trigger: "disks.full", Action: "disks.clean", When: `event.payload.host.startsWith("web") && event.payload.percent > 90`,
+			Parameters: map[string]any{"host": "${{ event.payload.host }}", "percent": "${{ event.payload.percent }}"},
+		},
 		{Name: "off", Trigger: "disks.full", Action: "disks.clean", Enabled: no(), Parameters: map[string]any{"host": "h"}},
 		{Name: "wrong-parameters", Trigger: "disks.full", Action: "disks.clean", When: `event.payload.host == "db1"`, Parameters: map[string]any{"host": 7}},
 	},
