@@ -1,0 +1,101 @@
+package expression
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+)
+
+// variableEvent is the variable of criteria and rules' templates.
+const variableEvent = "event"
+
+// Criteria decides whether an event is wanted. It is safe for concurrent use.
+type Criteria struct {
+	parts []part // all must be true
+}
+
+// part is one of the terms that a top-level && connects.
+type part struct {
+	program
+	paths []path // what it looks at, for explanations
+}
+
+// NewCriteria compiles a CEL expression over the variable event. Its error is of type Mistakes.
+func NewCriteria(source string) (*Criteria, error) {
+	env, checked, err := compile(variableEvent, source)
+	if err != nil {
+		return nil, err
+	}
+	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
+		return nil, Mistakes{{Line: 1, Column: 1, Message: "must be true or false, not " + cel.FormatCELType(t)}}
+	}
+	c := &Criteria{}
+	for _, term := range conjuncts(checked.NativeRep().Expr(), nil) {
+		p, err := newPart(env, checked, term)
+		if err != nil {
+			return nil, err
+		}
+		c.parts = append(c.parts, p)
+	}
+	return c, nil
+}
+
+// conjuncts takes a chain of && apart, in the order of the source.
+func conjuncts(e ast.Expr, found []ast.Expr) []ast.Expr {
+	if e.Kind() != ast.CallKind || e.AsCall().FunctionName() != operators.LogicalAnd {
+		return append(found, e)
+	}
+	for _, arg := range e.AsCall().Args() {
+		found = conjuncts(arg, found)
+	}
+	return found
+}
+
+// newPart compiles a term from its own text, which explanations repeat.
+func newPart(env *cel.Env, whole *cel.Ast, term ast.Expr) (part, error) {
+	text, err := cel.ExprToString(term, whole.NativeRep().SourceInfo())
+	if err != nil {
+		return part{}, fmt.Errorf("criteria: %w", err)
+	}
+	checked, issues := env.Compile(text)
+	if issues.Err() != nil {
+		return part{}, mistakesOf(issues)
+	}
+	p, err := newProgram(env, checked, variableEvent, text)
+	return part{program: p, paths: pathsOf(checked.NativeRep().Expr())}, err
+}
+
+// Match tells whether an event fits. When it does not, reason names the part that was false and the values
+// that it looked at. An error (of ErrEvaluation or ErrLimit) means that a part cannot be decided and no other
+// part is false.
+func (c *Criteria) Match(ctx context.Context, event map[string]any) (matched bool, reason string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	for i := range c.parts {
+		ok, partErr := c.parts[i].match(ctx, event)
+		if !ok && partErr == nil {
+			return false, c.parts[i].explain(event), nil
+		}
+		if err == nil {
+			err = partErr
+		}
+	}
+	return err == nil, "", err
+}
+
+func (p *part) match(ctx context.Context, event map[string]any) (bool, error) {
+	v, err := p.eval(ctx, event)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(types.Bool)
+	if !ok {
+		return false, evaluationError(p.text, errors.New("must be true or false, not "+v.Type().TypeName()))
+	}
+	return bool(b), nil
+}
