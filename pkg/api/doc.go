@@ -23,6 +23,7 @@ const (
 const (
 	StreamedExecution = "execution" // data: Execution
 	StreamedEvent     = "event"     // data: Event
+	StreamedGap       = "gap"       // data: {"from", "to"}: these sequences cannot be sent any more
 )
 
 // Page is one page of a list.

@@ -62,7 +62,6 @@ const (
 	CodeNotAcceptable      = "not_acceptable"        // 406
 	CodeRequestTimeout     = "request_timeout"       // 408: the body did not arrive in time
 	CodeConflict           = "conflict"              // 409
-	CodeGone               = "gone"                  // 410: a stream cannot be resumed from there any more
 	CodeTooLarge           = "too_large"             // 413
 	CodeUnsupportedMedia   = "unsupported_media"     // 415
 	CodeInvalidPack        = "invalid_pack"          // 422: errors hold file, line and column
