@@ -286,7 +286,7 @@ func TestRenderIsBounded(t *testing.T) {
 	nest := func(list string, n int) string {
 		return "${{ " + strings.Repeat(list+".map(x, ", n) + "event.payload" + strings.Repeat(")", n) + " }}"
 	}
-	for _, source := range []string{nest("event.payload.labels", 13), nest("[event, event, event]", 7)} {
+	for _, source := range []string{nest("event.payload.labels", 13), nest("[event, event, event]", 9)} {
 		if _, err := render(t, []any{source}); !errors.Is(err, ErrLimit) {
 			t.Error(err)
 		}
