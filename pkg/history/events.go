@@ -141,10 +141,18 @@ func decisionColumns(rules map[[2]string]ruleDecision) []any {
 		events = append(events, r.event)
 		names = append(names, clean(r.Rule))
 		outcomes = append(outcomes, string(r.Outcome))
-		reasons = append(reasons, clean(r.Reason))
+		reasons = append(reasons, because(r.RuleDecision))
 		executions = append(executions, cleanNull(r.Execution))
 		actions = append(actions, clean(r.Action))
 		at = append(at, r.at)
 	}
 	return []any{events, names, outcomes, reasons, executions, actions, at}
+}
+
+// because gives a decision's reason. What did not match has one in any case.
+func because(r streams.RuleDecision) string {
+	if r.Reason == "" && r.Outcome != streams.Matched {
+		return "no reason was given"
+	}
+	return clean(r.Reason)
 }

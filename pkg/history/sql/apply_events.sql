@@ -1,7 +1,7 @@
 -- Of several messages with one event id the first is the event. What was decided about it stays.
 INSERT INTO events AS e (id, seq, trigger, status, reason, payload, payload_raw, source, hops, time, received_at, projected)
 SELECT id::uuid, seq, trigger, status, reason, payload::json, payload_raw, source, hops, time, received_at, true
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::integer[],
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::bigint[],
     $10::timestamptz[], $11::timestamptz[])
   AS f (id, seq, trigger, status, reason, payload, payload_raw, source, hops, time, received_at)
 ORDER BY id

@@ -1,6 +1,7 @@
 -- A row becomes the newest of its facts, by attempt and then by rank; one of the same rank but another status
 -- is let through to the trigger, which refuses it. Parameters come from any requested fact. Which facts are
--- still on the stream is the union of all, as long as the stream is the same one.
+-- still on the stream is the union of all, as long as the stream is the same one. Numbers come as bigint so that
+-- it is the database that refuses those out of range.
 INSERT INTO executions AS e (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
     stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, announced_attempt, stream_epoch, fact_seqs)
@@ -8,9 +9,9 @@ SELECT id::uuid, action, pack_digest, status, attempt, changed_at, requested_at,
     rule, event_id::uuid, retry_of::uuid, hops, parameters::json, runner, started_at, ended_at, exit_code, signal, result::json,
     error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
     CASE WHEN ended_at IS NULL OR $31::boolean THEN 0 ELSE attempt END, $32::bigint, fact_seqs::bigint[]
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
-    $10::integer[], $11::text[], $12::text[], $13::text[], $14::text[], $15::integer[], $16::text[], $17::text[], $18::timestamptz[],
-    $19::timestamptz[], $20::integer[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
+    $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::timestamptz[],
+    $19::timestamptz[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
     $27::boolean[], $28::boolean[], $29::text[], $30::text[])
   AS f (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,

@@ -1,5 +1,5 @@
 SELECT id::text, seq, trigger, status, reason,
-       CASE WHEN pg_column_size(payload) <= 8192 THEN payload END AS payload, NULL::bytea AS payload_raw,
+       CASE WHEN octet_length(payload::text) <= 8192 THEN payload END AS payload, NULL::bytea AS payload_raw,
        source, hops, time, received_at, decided_at
 FROM events
 WHERE ($1::text IS NULL OR trigger = $1)

@@ -1,0 +1,156 @@
+package history_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+
+	"github.com/attune/attune/pkg/database/dbtest"
+	"github.com/attune/attune/pkg/event"
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/streams"
+)
+
+func received(id string, seq uint64) history.Received {
+	at := origin.Add(time.Duration(seq) * time.Second)
+	return history.Received{Event: event.Event{
+		ID: id, Trigger: "core.webhook", Time: at, ReceivedAt: at, Source: "nats", Sequence: seq,
+		Payload: json.RawMessage(fmt.Sprintf(`{"seq":%d}`, seq)),
+	}}
+}
+
+func decision(id string, seq uint64, at time.Duration) streams.Decision {
+	x := uuid.NewSHA1(uuid.Nil, []byte(id)).String()
+	return streams.Decision{
+		Version: 1, EventID: id, EventSeq: seq, Trigger: "core.webhook", At: origin.Add(at), Status: streams.EventDecided,
+		Rules: []streams.RuleDecision{
+			{Rule: "core.a", Outcome: streams.Matched, Execution: x, Action: "core.echo"},
+			{Rule: fmt.Sprintf("core.b%d", seq%2), Outcome: streams.NotMatched, Reason: fmt.Sprint("at ", at)},
+		},
+	}
+}
+
+func TestAnEventShowsWhatEveryRuleDecided(t *testing.T) {
+	t.Parallel()
+	s, ctx := history.New(dbtest.New(t)), context.Background()
+	id := event.NewID()
+	if err := s.ApplyDecisions(ctx, []streams.Decision{decision(id, 2, time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	early, err := s.Event(ctx, id)
+	if err != nil || early.Status != streams.EventDecided || early.Payload != nil {
+		t.Errorf("before the event itself: %+v, %v", early, err)
+	}
+	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Event(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decidedAt := origin.Add(time.Hour)
+	want := history.Event{
+		ID: id, Seq: 2, Trigger: "core.webhook", Status: streams.EventDecided, Payload: json.RawMessage(`{"seq":2}`), Source: "nats",
+		Time: origin.Add(2 * time.Second), ReceivedAt: origin.Add(2 * time.Second), DecidedAt: &decidedAt,
+		Decisions: []history.Decision{
+			{Rule: "core.a", Outcome: streams.Matched, Execution: uuid.NewSHA1(uuid.Nil, []byte(id)).String(), Action: "core.echo", DecidedAt: decidedAt},
+			{Rule: "core.b0", Outcome: streams.NotMatched, Reason: "at 1h0m0s", DecidedAt: decidedAt},
+		},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// step is one message of either stream.
+type step struct {
+	event    *history.Received
+	decision *streams.Decision
+}
+
+// Any order, also between the two streams, and any duplicates: the same rows. Some events are published twice
+// under one id, and some are decided twice.
+func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
+	t.Parallel()
+	s := history.New(dbtest.New(t))
+	rapid.Check(t, func(rt *rapid.T) {
+		var steps []step
+		seq := uint64(0)
+		for i := range rapid.IntRange(1, 4).Draw(rt, "events") {
+			id := uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "e", i)).String()
+			for range rapid.IntRange(0, 2).Draw(rt, "publications") {
+				seq++
+				e := received(id, seq)
+				if rapid.Bool().Draw(rt, "bad") {
+					e.Reason, e.Raw, e.Payload = "bad", []byte("{"), nil
+				}
+				steps = append(steps, step{event: &e})
+			}
+			for range rapid.IntRange(0, 2).Draw(rt, "decisions") {
+				seq++
+				d := decision(id, seq, time.Duration(seq)*time.Minute)
+				steps = append(steps, step{decision: &d})
+			}
+		}
+		want := eventsAfter(rt, s, steps)
+		if len(steps) > 0 {
+			steps = append(steps, rapid.SliceOfN(rapid.SampledFrom(steps), 0, 4).Draw(rt, "duplicates")...)
+		}
+		got := eventsAfter(rt, s, rapid.Permutation(steps).Draw(rt, "order"))
+		if d := cmp.Diff(want, got); d != "" {
+			rt.Fatal(d)
+		}
+	})
+}
+
+func eventsAfter(t *rapid.T, s *history.Store, steps []step) (out []history.Event) {
+	ctx := context.Background()
+	if err := s.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, st := range steps {
+		var err error
+		if st.event != nil {
+			err = s.ApplyEvents(ctx, []history.Received{*st.event})
+		} else {
+			err = s.ApplyDecisions(ctx, []streams.Decision{*st.decision})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := s.ListEvents(ctx, history.EventFilter{}, history.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range page.Items {
+		whole, err := s.Event(ctx, e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, whole)
+	}
+	return out
+}
+
+func TestOneBatchMayHoldAnEventSeveralTimes(t *testing.T) {
+	t.Parallel()
+	s, ctx := history.New(dbtest.New(t)), context.Background()
+	id := event.NewID()
+	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2), received(id, 1), received(id, 3)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ApplyDecisions(ctx, []streams.Decision{decision(id, 1, 2*time.Minute), decision(id, 1, time.Minute)}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Event(ctx, id)
+	if err != nil || e.Seq != 1 || !e.DecidedAt.Equal(origin.Add(2*time.Minute)) || e.Decisions[1].Reason != "at 2m0s" {
+		t.Errorf("%+v, %v", e, err)
+	}
+}

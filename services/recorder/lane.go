@@ -1,0 +1,230 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/logging"
+)
+
+const (
+	// attemptTimeout bounds one attempt to write a batch, also while the service stops.
+	attemptTimeout = 10 * time.Second
+	// longestPause bounds the wait between attempts while the database or the bus is away.
+	longestPause = 5 * time.Second
+)
+
+// lane projects one stream. Its batches are written one after the other.
+type lane[T any] struct {
+	*Recorder
+	stream string
+	parse  func(jetstream.Msg) (T, error)
+	apply  func(ctx context.Context, epoch int64, items []T) error
+}
+
+// entry is a message with what it says.
+type entry[T any] struct {
+	msg  jetstream.Msg
+	item T
+}
+
+// refusal is a message that cannot become history, and why.
+type refusal struct {
+	msg jetstream.Msg
+	why error
+}
+
+// run follows the stream until ctx ends, from session to session.
+func (l *lane[T]) run(ctx context.Context) error {
+	pause := newPause()
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.follow(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > longestPause {
+			pause.Reset()
+		}
+		next := pause.NextBackOff()
+		l.Logger.WarnContext(ctx, "stream was interrupted, trying again", slog.String("stream", l.stream), slog.Any(logging.Error, err), slog.Duration("in", next))
+		wait(ctx, next)
+	}
+	return context.Cause(ctx)
+}
+
+// follow projects what the stream holds and what comes, until the session ends.
+func (l *lane[T]) follow(ctx context.Context) error {
+	s, err := l.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.messages.Stop()
+	if err := l.catchUp(ctx, s); err != nil {
+		return err
+	}
+	for {
+		batch, err := s.collect(ctx)
+		if settled := l.settle(ctx, s, batch); settled != nil {
+			return settled
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// settle writes a batch, then acknowledges it. Nothing of it is acknowledged when an error is returned.
+func (l *lane[T]) settle(ctx context.Context, s *session, batch []jetstream.Msg) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := s.verify(ctx); err != nil {
+		return err
+	}
+	refused, err := l.project(ctx, s.epoch, batch)
+	if err != nil {
+		return err
+	}
+	rejected := make(map[jetstream.Msg]string, len(refused))
+	for _, r := range refused {
+		rejected[r.msg] = r.why.Error()
+	}
+	for _, m := range batch {
+		if err := conclude(m, rejected[m]); err != nil {
+			l.Logger.DebugContext(ctx, "message was not acknowledged and will come again", slog.String("stream", l.stream), slog.Any(logging.Error, err))
+		}
+	}
+	l.metrics.projected(l.stream, len(batch), len(refused))
+	return nil
+}
+
+// conclude acknowledges a message, or ends it when it was rejected.
+func conclude(m jetstream.Msg, rejected string) error {
+	if rejected != "" {
+		return m.TermWithReason(rejected)
+	}
+	return m.Ack()
+}
+
+// project writes a batch and notes what cannot be written.
+func (l *lane[T]) project(ctx context.Context, epoch int64, batch []jetstream.Msg) ([]refusal, error) {
+	entries, refused := l.read(batch)
+	more, err := l.write(ctx, epoch, entries)
+	if err != nil {
+		return nil, err
+	}
+	refused = append(refused, more...)
+	return refused, l.reject(ctx, refused)
+}
+
+func (l *lane[T]) read(batch []jetstream.Msg) (entries []entry[T], refused []refusal) {
+	for _, m := range batch {
+		item, err := l.parse(m)
+		if err != nil {
+			refused = append(refused, refusal{msg: m, why: err})
+			continue
+		}
+		entries = append(entries, entry[T]{msg: m, item: item})
+	}
+	return entries, refused
+}
+
+// write writes all entries, and finds those that are refused by halving.
+func (l *lane[T]) write(ctx context.Context, epoch int64, entries []entry[T]) ([]refusal, error) {
+	if len(entries) == 0 {
+		return nil, nil
+	}
+	items := make([]T, 0, len(entries))
+	for _, e := range entries {
+		items = append(items, e.item)
+	}
+	err := l.insist(ctx, func(ctx context.Context) error { return l.apply(ctx, epoch, items) })
+	switch {
+	case err == nil:
+		return nil, nil
+	case !history.IsRefusal(err):
+		return nil, err
+	case len(entries) == 1:
+		return []refusal{{msg: entries[0].msg, why: err}}, nil
+	}
+	first, err := l.write(ctx, epoch, entries[:len(entries)/2])
+	if err != nil {
+		return nil, err
+	}
+	second, err := l.write(ctx, epoch, entries[len(entries)/2:])
+	return append(first, second...), err
+}
+
+func (l *lane[T]) reject(ctx context.Context, refused []refusal) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	notes := make([]history.Rejected, 0, len(refused))
+	for _, r := range refused {
+		n := history.Rejected{Stream: l.stream, Subject: r.msg.Subject(), Reason: r.why.Error(), Data: r.msg.Data()}
+		if meta, err := r.msg.Metadata(); err == nil {
+			n.Seq, n.ReceivedAt = meta.Sequence.Stream, meta.Timestamp
+		}
+		l.Logger.ErrorContext(ctx, "message cannot become history", slog.String("stream", l.stream), slog.Uint64("sequence", n.Seq),
+			slog.String("subject", n.Subject), slog.Any(logging.Error, r.why))
+		notes = append(notes, n)
+	}
+	return l.insist(ctx, func(ctx context.Context) error { return l.history.Reject(ctx, notes) })
+}
+
+// insist repeats an operation on the database until it is done, is refused, or ctx ends. An attempt is not cut
+// short by the end of ctx, so that a clean stop finishes what it is at.
+func (l *lane[T]) insist(ctx context.Context, do func(context.Context) error) error {
+	began, failed := time.Now(), false
+	_, err := backoff.Retry(context.WithoutCancel(ctx), func() (struct{}, error) {
+		err := attempt(ctx, do)
+		if err != nil && (history.IsRefusal(err) || ctx.Err() != nil) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(newPause()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+		if !failed {
+			l.Logger.WarnContext(ctx, "history is held up until the database takes it", slog.String("stream", l.stream), slog.Any(logging.Error, err))
+		}
+		failed = true
+	}))
+	if failed && err == nil {
+		l.Logger.InfoContext(ctx, "history goes on", slog.String("stream", l.stream), slog.Duration("held_up", time.Since(began)))
+	}
+	if err != nil {
+		return fmt.Errorf("project %s: %w", l.stream, err)
+	}
+	return nil
+}
+
+func attempt(ctx context.Context, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	defer cancel()
+	return do(ctx)
+}
+
+func newPause() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, longestPause
+	return b
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// errReplaced ends a session whose stream is no longer the one that it was opened on.
+var errReplaced = errors.New("stream was replaced by another of the same name")

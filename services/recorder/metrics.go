@@ -1,0 +1,38 @@
+package recorder
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	messages *prometheus.CounterVec
+	rejected *prometheus.CounterVec
+	batches  *prometheus.HistogramVec
+}
+
+// newMetrics registers the metrics. A nil registerer leaves them unregistered.
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_recorder_messages_total", Help: "Messages projected into history.",
+		}, []string{"stream"}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_recorder_rejected_total", Help: "Messages that could not become history.",
+		}, []string{"stream"}),
+		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "attune_recorder_batch_messages", Help: "Messages written at once.", Buckets: []float64{1, 5, 20, 50, 100, 200, 500},
+		}, []string{"stream"}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches))
+}
+
+func (m *metrics) projected(stream string, messages, rejected int) {
+	m.messages.WithLabelValues(stream).Add(float64(messages - rejected))
+	m.rejected.WithLabelValues(stream).Add(float64(rejected))
+	m.batches.WithLabelValues(stream).Observe(float64(messages))
+}

@@ -1,0 +1,114 @@
+// Package recorder is the service that writes history: it projects EVENTS, DECISIONS and EXECUTIONS into
+// PostgreSQL.
+//
+// It guarantees that every message is in the database before it is acknowledged, so nothing is lost while the
+// database is away or when the recorder is killed at any point; that several copies, repeated deliveries and a
+// replay of a whole stream change nothing; and that a message which cannot become history is noted in
+// rejected_messages, and neither repeated for ever nor in the way of others. Once an execution's end has been
+// in the database for a grace, its facts leave EXECUTIONS. Ends become events of the trigger
+// core.execution_ended while a rule waits for them.
+package recorder
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+// DefaultGrace is how long an execution's facts stay on the bus after its end is in the database.
+const DefaultGrace = 10 * time.Minute
+
+// EndedTrigger is the trigger whose events are the ends of executions.
+var EndedTrigger = pack.Ref{Pack: "core", Name: "execution_ended"}
+
+// Config is what a recorder works with. Bus and DB are required.
+type Config struct {
+	Bus        *bus.Bus
+	DB         *pgxpool.Pool
+	Grace      time.Duration // 0 means DefaultGrace
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Recorder projects the streams.
+type Recorder struct {
+	Config
+	history *history.Store
+	metrics *metrics
+	wanted  atomic.Bool   // a rule waits for the ends of executions
+	ended   chan struct{} // says that there may be ends to announce
+}
+
+// New makes a recorder.
+func New(c Config) (*Recorder, error) {
+	if c.Grace == 0 {
+		c.Grace = DefaultGrace
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(c.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Recorder{Config: c, history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}, nil
+}
+
+// Run projects until ctx ends.
+func (r *Recorder) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	events, decisions, facts := r.lanes()
+	g.Go(func() error { return events.run(ctx) })
+	g.Go(func() error { return decisions.run(ctx) })
+	g.Go(func() error { return facts.run(ctx) })
+	g.Go(func() error { return r.announce(ctx) })
+	g.Go(func() error { return r.sweep(ctx) })
+	g.Go(func() error { return definitions.New(r.DB).Watch(ctx, r.Logger, r.redefine) })
+	return g.Wait()
+}
+
+func (r *Recorder) redefine(s *definitions.Snapshot) {
+	r.wanted.Store(len(s.RulesOf(EndedTrigger)) > 0)
+}
+
+func (r *Recorder) lanes() (*lane[history.Received], *lane[streams.Decision], *lane[history.FactAt]) {
+	events := &lane[history.Received]{
+		Recorder: r, stream: streams.Events, parse: parseEvent,
+		apply: func(ctx context.Context, _ int64, items []history.Received) error {
+			return r.history.ApplyEvents(ctx, items)
+		},
+	}
+	decisions := &lane[streams.Decision]{
+		Recorder: r, stream: streams.Decisions, parse: parseDecision,
+		apply: func(ctx context.Context, _ int64, items []streams.Decision) error {
+			return r.history.ApplyDecisions(ctx, items)
+		},
+	}
+	facts := &lane[history.FactAt]{Recorder: r, stream: streams.Executions, parse: parseFact, apply: r.applyFacts}
+	return events, decisions, facts
+}
+
+func (r *Recorder) applyFacts(ctx context.Context, epoch int64, facts []history.FactAt) error {
+	batch := history.FactBatch{Epoch: epoch, Announce: r.wanted.Load()}
+	if err := r.history.ApplyFacts(ctx, batch, facts); err != nil {
+		return err
+	}
+	if batch.Announce {
+		select {
+		case r.ended <- struct{}{}:
+		default: // it has been said and not been heard yet
+		}
+	}
+	return nil
+}

@@ -1,0 +1,278 @@
+package recorder_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/event"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/services/recorder"
+	"github.com/attune/attune/streams"
+)
+
+func TestStreamsBecomeHistory(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id, err := event.Publish(t.Context(), f.JS, event.New{Trigger: "core.webhook", Payload: json.RawMessage(`{"a":1}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := f.request(t, streams.Running, streams.Succeeded)
+	f.decide(t, streams.Decision{EventID: id, EventSeq: 1, Trigger: "core.webhook", Status: streams.EventDecided, Rules: []streams.RuleDecision{
+		{Rule: "core.r", Outcome: streams.Matched, Execution: x, Action: "core.echo"}, {Rule: "core.q", Outcome: streams.NotMatched, Reason: "false"},
+	}})
+	f.start(t)
+	eventually(t, "execution succeeded", func() bool { return f.status(t, x) == streams.Succeeded })
+	eventually(t, "event decided", func() bool {
+		e, err := f.history.Event(t.Context(), id)
+		return err == nil && e.Status == streams.EventDecided && string(e.Payload) == `{"a":1}` && len(e.Decisions) == 2 && e.Decisions[1].Execution == x
+	})
+	for _, s := range []string{streams.Events, streams.Decisions, streams.Executions} {
+		eventually(t, "settled "+s, func() bool { return f.settled(t, s) })
+	}
+}
+
+func (f *fixture) decide(t *testing.T, d streams.Decision) {
+	t.Helper()
+	d.Version, d.At = streams.Version, time.Now().UTC()
+	data, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.publish(t, "attune.decision.core.webhook."+d.EventID, string(data))
+}
+
+// Events that nobody can use are seen, with the reason.
+func TestUnacceptableEventsAreRecordedAsRejected(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.start(t)
+	f.publish(t, "attune.event.core.webhook", `{"a":`)
+	f.publish(t, "attune.event.oops", `{}`)
+	f.publish(t, "attune.event.core.webhook", "\xff\x00")
+	f.publish(t, "attune.event.core.webhook", `{}`)
+	eventually(t, "4 events", func() bool { return f.count(t, "events") == 4 })
+	if n := f.count(t, "events WHERE status = 'rejected' AND reason <> '' AND payload_raw IS NOT NULL"); n != 3 {
+		t.Errorf("%d are rejected, want 3", n)
+	}
+	if n := f.count(t, "rejected_messages"); n != 0 {
+		t.Errorf("%d messages are rejected, want none", n)
+	}
+}
+
+// Poison is noted once and is in nobody's way.
+func TestMessagesThatCannotBecomeHistoryAreNotedAndEnd(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	first := f.request(t, streams.Running, streams.Succeeded)
+	good := execution.NewID()
+	for _, poison := range []struct{ id, data string }{
+		{"x", `not json`}, {"x", `{"v":99}`}, {"not-a-uuid", `{"v":1,"id":"not-a-uuid","action":"core.echo","status":"requested","attempt":1}`},
+		{good, `{"v":1,"id":"` + first + `","action":"core.echo","status":"failed","attempt":1}`},
+		{good, `{"v":1,"id":"` + good + `","action":"core.echo","status":"dancing","attempt":1}`},
+		{good, `{"v":1,"id":"` + good + `","action":"core.echo","status":"requested","attempt":99999999999}`},
+		{first, `{"v":1,"id":"` + first + `","action":"core.echo","status":"requested","attempt":2}`}, // after succeeded
+	} {
+		f.publish(t, "attune.execution.core.echo."+poison.id, poison.data)
+	}
+	f.publish(t, "attune.decision.core.webhook.x", `{"v":1,"event_id":"x"}`)
+	last := f.request(t, streams.Canceled)
+	f.start(t)
+	eventually(t, "the last one is recorded", func() bool { return f.status(t, last) == streams.Canceled })
+	eventually(t, "all settled", func() bool { return f.settled(t, streams.Executions) && f.settled(t, streams.Decisions) })
+	if n := f.count(t, "rejected_messages"); n != 8 {
+		t.Errorf("%d rejected messages, want 8", n)
+	}
+	if s := f.status(t, first); s != streams.Succeeded {
+		t.Errorf("the first is %s, want succeeded", s)
+	}
+}
+
+func TestNothingIsLostWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.start(t)
+	before := f.request(t, streams.Running)
+	eventually(t, "before is running", func() bool { return f.status(t, before) == streams.Running })
+	f.link.Cut()
+	var ids []string
+	for range 50 {
+		ids = append(ids, f.request(t, streams.Running, streams.Succeeded))
+	}
+	if f.settled(t, streams.Executions) {
+		t.Error("facts were acknowledged that no database holds")
+	}
+	f.link.Restore()
+	for _, id := range ids {
+		eventually(t, "recorded after the outage", func() bool { return f.status(t, id) == streams.Succeeded })
+	}
+}
+
+// What a recorder had taken when it was killed is in history as soon as another starts, not only when the
+// consumer delivers it again a minute later.
+func TestWhatADeadRecorderHadTakenIsRecordedAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	id := f.request(t, streams.Running, streams.Succeeded)
+	c, err := f.JS.Consumer(t.Context(), streams.Executions, streams.ConsumerRecorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := c.Fetch(3, jetstream.FetchMaxWait(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range taken.Messages() { // and never acknowledged
+	}
+	later := f.request(t, streams.Running)
+	f.start(t)
+	eventually(t, "taken ones are recorded", func() bool { return f.status(t, id) == streams.Succeeded })
+	eventually(t, "later ones are recorded", func() bool { return f.status(t, later) == streams.Running })
+}
+
+func TestACleanStopLeavesNothingUnacknowledged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	stop := f.start(t)
+	for range 200 {
+		f.publish(t, "attune.event.core.webhook", `{}`)
+	}
+	stop()
+	c, err := f.JS.Consumer(t.Context(), streams.Events, streams.ConsumerRecorder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, recorded := c.CachedInfo().AckFloor.Stream, f.count(t, "events"); int(n) != recorded {
+		t.Errorf("acknowledged up to %d, recorded %d", n, recorded)
+	}
+}
+
+// Facts leave the bus a grace after the end, and only then.
+func TestFactsOfEndedExecutionsLeaveTheBus(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	stop := f.start(t)
+	ended, running := f.request(t, streams.Running, streams.Failed), f.request(t, streams.Running)
+	eventually(t, "both are recorded", func() bool {
+		return f.status(t, ended) == streams.Failed && f.status(t, running) == streams.Running
+	})
+	if n := f.messages(t, streams.Executions); n != 5 {
+		t.Errorf("%d facts within the grace, want 5", n)
+	}
+	stop()
+	f.grace = time.Millisecond
+	f.start(t)
+	eventually(t, "facts are gone", func() bool { return f.messages(t, streams.Executions) == 2 })
+	if _, err := execution.NewFacts(f.JS).Last(t.Context(), "core.echo", running); err != nil {
+		t.Errorf("the running one: %v", err)
+	}
+	eventually(t, "nothing is left to sweep", func() bool { return f.count(t, "executions WHERE ended_at IS NOT NULL AND fact_seqs <> '{}'") == 0 })
+}
+
+// Sequences of a lost stream mean other facts in the one that took its place.
+func TestAStreamThatWasReplacedIsNotSweptByOldSequences(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.start(t)
+	old := f.request(t, streams.Running, streams.Succeeded)
+	eventually(t, "recorded", func() bool { return f.status(t, old) == streams.Succeeded })
+	if err := f.JS.DeleteStream(t.Context(), streams.Executions); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams.Ensure(t.Context(), f.JS, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	young := f.request(t, streams.Running) // has the sequences of the old one
+	eventually(t, "recorded from the new stream", func() bool { return f.status(t, young) == streams.Running })
+	f.grace = time.Millisecond
+	f.start(t)
+	eventually(t, "old sequences are forgotten", func() bool { return f.count(t, "executions WHERE ended_at IS NOT NULL AND fact_seqs <> '{}'") == 0 })
+	if n := f.messages(t, streams.Executions); n != 2 {
+		t.Errorf("%d facts are left, want 2", n)
+	}
+}
+
+// A replay of everything changes nothing.
+func TestAReplayChangesNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	stop := f.start(t)
+	id := f.request(t, streams.Running, streams.Canceling, streams.Canceled)
+	f.publish(t, "attune.event.core.webhook", `{}`)
+	eventually(t, "recorded", func() bool { return f.status(t, id) == streams.Canceled && f.count(t, "events") == 1 })
+	was, err := f.history.Execution(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	for _, s := range []string{streams.Executions, streams.Events} {
+		if err := f.JS.DeleteConsumer(t.Context(), s, streams.ConsumerRecorder); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.start(t)
+	eventually(t, "replayed", func() bool { return f.settled(t, streams.Executions) && f.settled(t, streams.Events) })
+	now, err := f.history.Execution(t.Context(), id)
+	if err != nil || now.ChangedAt != was.ChangedAt || now.Status != was.Status || string(now.Parameters) != string(was.Parameters) {
+		t.Errorf("%+v became %+v (%v)", was, now, err)
+	}
+	if n := f.count(t, "events"); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+}
+
+func TestEndsBecomeEventsWhileARuleWaitsForThem(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.install(t, "1.0.0", false)
+	stop := f.start(t)
+	quiet := f.request(t, streams.Running, streams.Failed)
+	eventually(t, "recorded", func() bool { return f.status(t, quiet) == streams.Failed })
+	stop()
+	f.install(t, "2.0.0", true)
+	f.start(t)
+	// The recorder learns of the rule by and by: ends before that are not announced, which is no matter.
+	eventually(t, "an end is announced", func() bool {
+		f.request(t, streams.Running, streams.Failed)
+		return f.messages(t, streams.Events) > 0
+	})
+	before := f.messages(t, streams.Events)
+	id := f.request(t, streams.Running, streams.Failed)
+	eventually(t, "its end is announced", func() bool { return f.announced(t, id) == 1 })
+	if f.announced(t, quiet) != 0 {
+		t.Error("an end was announced that no rule waited for")
+	}
+	if f.messages(t, streams.Events) <= before {
+		t.Error("no event more")
+	}
+}
+
+// announced counts the events of an execution's end.
+func (f *fixture) announced(t *testing.T, id string) (n int) {
+	t.Helper()
+	s, err := f.JS.Stream(t.Context(), streams.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range s.CachedInfo().State.LastSeq {
+		raw, err := s.GetMsg(t.Context(), seq+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.FromMessage(event.Message{Subject: raw.Subject, Header: raw.Header, Data: raw.Data, Sequence: raw.Sequence, Time: raw.Time})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p recorder.Ended
+		if err := json.Unmarshal(e.Payload, &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.ID == id && e.ID == recorder.EndedID(id, 1) && e.Hops == 1 && p.Status == streams.Failed && string(p.Parameters) == `{"n":1}` {
+			n++
+		}
+	}
+	return n
+}
