@@ -186,10 +186,17 @@ func call[T any](ctx context.Context, c *Client, r request) (T, error) {
 	if resp.StatusCode == http.StatusNoContent || len(data) == 0 {
 		return out, nil
 	}
-	if err := json.Unmarshal(data, &out); err != nil {
+	if err := decode(data, &out); err != nil {
 		return out, fmt.Errorf("%s %s: %w: %w", r.method, r.path, ErrBadAnswer, err)
 	}
 	return out, nil
+}
+
+// decode reads JSON and keeps numbers of any size as they are written.
+func decode(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	return d.Decode(v)
 }
 
 // get asks for a thing.

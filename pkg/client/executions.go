@@ -37,9 +37,12 @@ func (c *Client) Cancel(ctx context.Context, id string) (api.Execution, error) {
 	return call[api.Execution](ctx, c, request{method: http.MethodPost, path: path("executions", id, "cancel"), safe: true})
 }
 
-// Retry requests an execution's action again with the same parameters, as a new execution.
-func (c *Client) Retry(ctx context.Context, id string) (api.ExecutionAccepted, error) {
-	return post[api.ExecutionAccepted](ctx, c, path("executions", id, "retry"))
+// Retry requests an execution's action again with the same parameters, as a new execution: one for each key.
+func (c *Client) Retry(ctx context.Context, id, key string) (api.ExecutionAccepted, error) {
+	return call[api.ExecutionAccepted](ctx, c, request{
+		method: http.MethodPost, path: path("executions", id, "retry"), safe: true,
+		header: http.Header{api.HeaderIdempotencyKey: {key}},
+	})
 }
 
 // Watch hands every change of an execution that fits the filter (id, action, status, rule) to handle, from now
@@ -48,40 +51,59 @@ func (c *Client) Watch(ctx context.Context, f Filter, handle func(api.Execution)
 	return c.stream(ctx, feed{path: path("executions", "stream"), query: f.query(), handle: each(api.StreamedExecution, handle)})
 }
 
-// Wait returns an execution when it has ended. Note, which may be nil, sees each of its states on the way. It does
-// not poll: it looks when the stream of changes is open, for what happened before, and then listens.
-func (c *Client) Wait(ctx context.Context, id string, note func(api.Execution)) (api.Execution, error) {
-	var last api.Execution
-	see := func(x api.Execution) error {
-		if x.ID != id || (last.Status == x.Status && last.Attempt == x.Attempt) {
-			return nil
-		}
-		last = x
-		if note != nil {
-			note(x)
-		}
-		if execution.Final(x.Status) {
-			return ErrStop
-		}
-		return nil
-	}
+// Wait returns an execution when it has ended. Note, which may be nil, sees each of its states on the way and may
+// end it with an error. It does not poll: it looks when the stream of changes is open, for what happened before,
+// and then listens.
+func (c *Client) Wait(ctx context.Context, id string, note func(api.Execution) error) (api.Execution, error) {
+	w := &waiting{id: id, note: note}
 	err := c.stream(ctx, feed{
-		path: path("executions", "stream"), query: Filter{"id": id}.query(), handle: each(api.StreamedExecution, see),
+		path: path("executions", "stream"), query: Filter{"id": id}.query(), handle: each(api.StreamedExecution, w.see),
 		opened: func() error {
 			x, err := c.Execution(ctx, id)
 			if err != nil {
 				return err
 			}
-			return see(x)
+			return w.see(x)
 		},
 	})
-	return last, err
+	return w.last, err
+}
+
+// waiting is what Wait has seen.
+type waiting struct {
+	id   string
+	note func(api.Execution) error
+	last api.Execution
+}
+
+// see takes a state, which may be one that was seen before. Changes come without parameters.
+func (w *waiting) see(x api.Execution) error {
+	if x.ID != w.id || (w.last.Status == x.Status && w.last.Attempt == x.Attempt) {
+		return nil
+	}
+	if x.Parameters == nil {
+		x.Parameters = w.last.Parameters
+	}
+	w.last = x
+	if w.note != nil {
+		if err := w.note(x); err != nil {
+			return handled{err}
+		}
+	}
+	if execution.Final(x.Status) {
+		return ErrStop
+	}
+	return nil
 }
 
 // each decodes the events of one name and hands them on.
 func each[T any](name string, handle func(T) error) func(ServerEvent) error {
 	return func(e ServerEvent) error {
-		if e.Name != name {
+		switch e.Name {
+		case name:
+		case api.StreamedGap:
+			return fmt.Errorf("stream of %ss: %w: %s", name, ErrGap, e.Data)
+		default:
 			return nil
 		}
 		var v T

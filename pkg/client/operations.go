@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/attune/attune/pkg/api"
 )
@@ -16,9 +17,24 @@ func (c *Client) Queues(ctx context.Context, limit int) ([]api.QueueStats, bool,
 	return list[api.QueueStats](ctx, c, path("queues"), nil, limit)
 }
 
-// Queue shows the line of an action, or of one concurrency key of it, in order.
-func (c *Client) Queue(ctx context.Context, ref string, f Filter) (api.Queue, error) {
-	return get[api.Queue](ctx, c, path("queues", ref), f.query())
+// Queue shows the line of an action in order, or of one concurrency key of it: at most limit entries, 0 meaning
+// all. NextCursor of the answer tells that there are more.
+func (c *Client) Queue(ctx context.Context, ref string, f Filter, limit int) (api.Queue, error) {
+	q := f.query()
+	var whole api.Queue
+	for {
+		q.Set("limit", strconv.Itoa(pageSize(limit, len(whole.Entries))))
+		page, err := get[api.Queue](ctx, c, path("queues", ref), q)
+		if err != nil {
+			return api.Queue{}, err
+		}
+		page.Entries = append(whole.Entries, page.Entries...)
+		whole = page
+		if whole.NextCursor == "" || (limit > 0 && len(whole.Entries) >= limit) {
+			return whole, nil
+		}
+		q.Set("cursor", whole.NextCursor)
+	}
 }
 
 // QueueStats says how the line of an action stands, all keys together.

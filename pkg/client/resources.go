@@ -52,10 +52,6 @@ func pageSize(limit, have int) int {
 	return limit - have
 }
 
-func post[T any](ctx context.Context, c *Client, path string) (T, error) {
-	return call[T](ctx, c, request{method: http.MethodPost, path: path})
-}
-
 // none is the answer that holds nothing.
 type none struct{}
 

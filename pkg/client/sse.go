@@ -26,6 +26,9 @@ type ServerEvent struct {
 	Data []byte
 }
 
+// ErrGap is returned when a stream cannot be resumed without missing something, because the API no longer has it.
+var ErrGap = errors.New("some of what happened meanwhile can no longer be sent")
+
 // ErrStop is returned by a function that follows, when it has seen enough. Following then ends without error.
 var ErrStop = errors.New("seen enough")
 
@@ -51,11 +54,15 @@ func (c *Client) streamOnce(ctx context.Context, f *feed) (connected bool, err e
 	if f.last != "" {
 		r.header.Set(api.HeaderLastEventID, f.last)
 	}
+	ctx, drop := context.WithCancel(ctx)
+	defer drop()
 	resp, err := c.once(ctx, r)
 	if err != nil {
 		return false, err
 	}
 	defer resp.Body.Close()
+	body := &watched{r: resp.Body, silence: time.AfterFunc(maxSilence, drop)}
+	defer body.silence.Stop()
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != "text/event-stream" {
 		return true, handled{fmt.Errorf("GET %s: %w: %q is no event stream", f.path, ErrBadAnswer, media)}
 	}
@@ -64,12 +71,30 @@ func (c *Client) streamOnce(ctx context.Context, f *feed) (connected bool, err e
 			return true, err
 		}
 	}
-	return true, readEvents(resp.Body, f.take)
+	return true, readEvents(body, f.take)
 }
 
+// maxSilence is how long a stream may bring nothing; the API sends a sign of life every ten seconds.
+const maxSilence = 35 * time.Second
+
+// watched is a reader that drops its connection when nothing comes.
+type watched struct {
+	r       io.Reader
+	silence *time.Timer
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.silence.Reset(maxSilence)
+	return n, err
+}
+
+// take hands an event on, unless it only says where the stream stands.
 func (f *feed) take(e ServerEvent) error {
-	if err := f.handle(e); err != nil {
-		return handled{err}
+	if len(e.Data) > 0 {
+		if err := f.handle(e); err != nil {
+			return handled{err}
+		}
 	}
 	if e.ID != "" {
 		f.last = e.ID
@@ -155,7 +180,7 @@ func readEvents(r io.Reader, handle func(ServerEvent) error) error {
 			data = e.field(line, data)
 			continue
 		}
-		if len(data) > 0 {
+		if len(data) > 0 || e.ID != "" {
 			e.Data = bytes.Join(data, []byte("\n"))
 			if err := handle(e); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -16,16 +17,18 @@ import (
 // New makes the root command `attune` with every client command. The caller may add commands of its own, and
 // runs the root with Execute.
 func New(version string) *cobra.Command {
-	root := &cobra.Command{
-		Use:           "attune",
-		Short:         "Event-driven automation: sensors notice, rules decide, actions do",
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE:          helpOrUnknown,
-	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError(c, err) })
+	a := &app{version: version}
+	root := group("attune", "Event-driven automation: sensors notice, rules decide, actions do",
+		"attune run core.echo message=hi --follow",
+		packCommand(a), actionCommand(a), runCommand(a), executionCommand(a), logsCommand(a), eventCommand(a),
+		ruleCommand(a), triggerCommand(a), sensorCommand(a), queueCommand(a), runnerCommand(a), secretCommand(a),
+		doctorCommand(a), completionCommand(), versionCommand(a))
+	root.Version = version
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetVersionTemplate("attune {{.Version}}\n")
+	root.SetFlagErrorFunc(usageError)
+	a.flags(root)
 	return root
 }
 
@@ -38,13 +41,43 @@ func Execute(ctx context.Context, root *cobra.Command) int {
 	return ExitCode(err)
 }
 
-// helpOrUnknown is what a command with subcommands does by itself: it shows its help, or says that there is
-// no such subcommand.
+// group makes a command that only holds others. By itself it shows its help.
+func group(use, short, example string, subs ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Example: indent(example), Args: cobra.ArbitraryArgs, RunE: helpOrUnknown}
+	c.AddCommand(subs...)
+	return c
+}
+
+// command makes a command of its usage line, a description of one line, an example and what it does.
+func command(use, short, example string, args cobra.PositionalArgs, run func(*cobra.Command, []string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Example: indent(example), Args: asUsage(args), RunE: run,
+		DisableFlagsInUseLine: true, ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+func indent(text string) string {
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ")
+}
+
+// asUsage makes wrong arguments end with the status of wrong usage.
+func asUsage(args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if err := args(c, given); err != nil {
+			return usageError(c, err)
+		}
+		return nil
+	}
+}
+
 func helpOrUnknown(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return c.Help()
 	}
 	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+	if c.SuggestionsMinimumDistance <= 0 {
+		c.SuggestionsMinimumDistance = 2
+	}
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
 	}
@@ -52,7 +85,8 @@ func helpOrUnknown(c *cobra.Command, args []string) error {
 }
 
 func usageError(c *cobra.Command, err error) error {
-	return WithExit(fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath()), ExitUsage)
+	return WithExit(hinted(err, c.UseLine(), "see "+c.CommandPath()+" --help"), ExitUsage)
 }
 
-var errQuiet = errors.New("already reported")
+// errQuiet is returned by commands whose output has said already what went wrong.
+var errQuiet = errors.New("already said")

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/config"
 )
 
@@ -17,7 +20,7 @@ const (
 	ExitTimedOut    = 3 // the execution timed out
 	ExitCanceled    = 4 // the execution was canceled
 	ExitLost        = 5 // the execution's runner was lost
-	ExitUnknown     = 6 // following ended before the execution did
+	ExitUnknown     = 6 // following broke off before the execution ended
 	ExitInterrupted = 130
 )
 
@@ -49,10 +52,43 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// PrintError says to a person what went wrong.
+// hintedError is an error with what to do about it, one line each.
+type hintedError struct {
+	err   error
+	hints []string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+func hinted(err error, hints ...string) error { return &hintedError{err: err, hints: hints} }
+
+// PrintError says to a person what went wrong and what to do.
 func PrintError(w io.Writer, err error) {
 	if errors.Is(err, errQuiet) {
 		return
 	}
-	fmt.Fprintf(w, "attune: %v\n", err)
+	p := newPaint(w)
+	head, rest, _ := strings.Cut(clean(err.Error()), "\n")
+	fmt.Fprintf(w, "%s %s\n", p.bad("attune:"), head)
+	if rest != "" {
+		fmt.Fprintln(w, rest)
+	}
+	for _, h := range hints(err) {
+		fmt.Fprintln(w, p.dim("  "+clean(h)))
+	}
+}
+
+// hints says what to do about an error.
+func hints(err error) []string {
+	var h *hintedError
+	switch {
+	case errors.As(err, &h):
+		return h.hints
+	case errors.Is(err, client.ErrUnreachable):
+		return []string{"is it running? start it with: attune up", "see what is wrong with: attune doctor"}
+	case client.Code(err) == api.CodeUnauthorized:
+		return []string{"give the token of this API as ATTUNE_TOKEN, or name the data folder with --data"}
+	}
+	return nil
 }

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/attune/attune/pkg/client"
+	"github.com/attune/attune/pkg/config"
+	"github.com/attune/attune/services/attune/local"
+)
+
+// target is where the API is and who said so.
+type target struct {
+	url   string
+	token string
+	from  string // "" when the user named the address
+}
+
+// locate finds the API: by the flags, else by the environment, else by the file in the data folder. The file's
+// token is given to nobody but the API that the file names.
+func (a *app) locate() (target, error) {
+	cfg, err := config.Load()
+	if err != nil {
+		return target{}, err
+	}
+	t := target{url: first(a.apiURL, cfg.APIURL), token: first(a.token, cfg.Token)}
+	if t.url != "" && t.token != "" {
+		return t, nil
+	}
+	dir := first(a.dataDir, cfg.DataDir)
+	found, err := readAnnouncement(dir)
+	switch {
+	case t.url == "" && err != nil:
+		return target{}, notRunning(filepath.Join(dir, local.FileName), err)
+	case t.url == "":
+		return target{url: found.APIURL, token: first(t.token, found.Token), from: filepath.Join(dir, local.FileName)}, nil
+	case err == nil && found.APIURL == t.url:
+		t.token = found.Token
+	}
+	return t, nil
+}
+
+// errNoAddress is returned when the file in the data folder does not say where the API is.
+var errNoAddress = errors.New("it does not say where the API is")
+
+func readAnnouncement(dir string) (local.Announcement, error) {
+	a, err := local.Read(dir)
+	if err == nil && a.APIURL == "" {
+		err = fmt.Errorf("read %s: %w", filepath.Join(dir, local.FileName), errNoAddress)
+	}
+	return a, err
+}
+
+func notRunning(file string, err error) error {
+	hints := []string{
+		"start one:               attune up",
+		"or name its data folder: --data DIR, or ATTUNE_DATA_DIR",
+		"or name another one:     --api-url http://HOST:PORT with ATTUNE_TOKEN, or ATTUNE_API_URL",
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return hinted(fmt.Errorf("no Attune is running here: there is no %s", file), hints...)
+	case errors.Is(err, fs.ErrPermission):
+		return hinted(fmt.Errorf("%s may not be read: Attune was started by another user", file), hints[1:]...)
+	}
+	return hinted(err, hints...)
+}
+
+// connect makes the client of the API that was found.
+func (a *app) connect() (*client.Client, error) {
+	t, err := a.locate()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(client.Config{URL: t.url, Token: t.token, Agent: "attune/" + a.version})
+	if err != nil {
+		return nil, WithExit(err, ExitUsage)
+	}
+	return c, nil
+}
+
+// first gives the first text that is not empty.
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/client"
+)
+
+func packCommand(a *app) *cobra.Command {
+	return group("pack", "Packs: bundles of actions, triggers, sensors and rules", "attune pack install packs/examples/github",
+		packList(a),
+		completing(command("show NAME", "Show an installed pack with what it defines", "attune pack show core",
+			cobra.ExactArgs(1), one(a, (*client.Client).Pack, showPack)), a.complete(packNames)),
+		packUninstall(a))
+}
+
+func packList(a *app) *cobra.Command {
+	var l limit
+	c := command("list", "List the installed packs", "attune pack list", cobra.NoArgs,
+		a.do(func(ctx context.Context, s *session, _ []string) error {
+			packs, more, err := s.api.Packs(ctx, l.n)
+			if err != nil {
+				return err
+			}
+			return l.list(s.view, more, list(s.view, packs, "packs", packColumns(s.view)))
+		}))
+	l.flag(c, 0)
+	return c
+}
+
+func packColumns(v *view) []column[api.Pack] {
+	return []column[api.Pack]{
+		{title: "PACK", cell: func(p api.Pack) string { return p.Name }},
+		{title: "VERSION", cell: func(p api.Pack) string { return p.Version }},
+		{title: "INSTALLED", cell: func(p api.Pack) string { return ago(v.now, p.UpdatedAt) }},
+		{title: "DESCRIPTION", cell: func(p api.Pack) string { return p.Description }, flex: true},
+	}
+}
+
+func showPack(s *sheet, p api.Pack) {
+	s.field("pack", p.Name)
+	s.field("version", p.Version)
+	s.field("description", p.Description)
+	s.field("author", p.Author)
+	s.field("source", p.Source)
+	s.time("installed", &p.InstalledAt)
+	s.time("updated", &p.UpdatedAt)
+	s.field("installed by", p.InstalledBy)
+	s.field("digest", p.Digest)
+	for name, version := range p.Runtime {
+		s.field("needs "+name, version)
+	}
+	s.text("actions", strings.Join(p.Actions, "\n"))
+	s.text("triggers", strings.Join(p.Triggers, "\n"))
+	s.text("sensors", strings.Join(p.Sensors, "\n"))
+	s.text("rules", strings.Join(p.Rules, "\n"))
+}
+
+func packUninstall(a *app) *cobra.Command {
+	return completing(command("uninstall NAME", "Remove a pack with all that it defines; history stays", "attune pack uninstall github",
+		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
+			if err := s.api.UninstallPack(ctx, args[0]); err != nil {
+				return err
+			}
+			return s.said(map[string]string{"uninstalled": args[0]}, "pack %s is uninstalled", args[0])
+		})), a.complete(packNames))
+}
