@@ -1,0 +1,94 @@
+package logs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/logs"
+	"github.com/attune/attune/pkg/natsserver/natstest"
+)
+
+// openHasty opens a store that a process waits for only a moment.
+func openHasty(t testing.TB, b *bus.Bus) *logs.Store {
+	t.Helper()
+	s, err := logs.Open(t.Context(), logs.Config{Bus: b, Patience: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestADeadStoreDoesNotBlockTheProcess(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	s := openHasty(t, natstest.Connect(t, server))
+	w := newWriter(t, s, logs.Limits{})
+	write(t, w.Stdout(), []byte("before\n"))
+	server.Stop()
+	began := time.Now()
+	for range 100 {
+		write(t, w.Stdout(), noise(64<<10))
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("writing took %v", took)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	sum, err := w.Close(ctx)
+	if !errors.Is(err, logs.ErrNotStored) || !sum.Truncated() {
+		t.Fatalf("close: %+v, %v", sum, err)
+	}
+}
+
+func TestAnOutageIsMarkedInItsPlace(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	s := openHasty(t, natstest.Connect(t, server))
+	w := newWriter(t, s, logs.Limits{})
+	write(t, w.Stdout(), []byte("before\n"))
+	awaitLive(t, s, 7)
+	server.Stop()
+	raw := noise(1 << 20)
+	write(t, w.Stdout(), raw)
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	awaitLive(t, s, 7+(128<<10)+1) // what was gathered when the store died has been taken: there is room again
+	write(t, w.Stdout(), []byte("after\n"))
+	sum := closeWriter(t, w)
+	if sum.Stdout.Written != 7+1<<20+6 || sum.Stdout.Dropped == 0 {
+		t.Fatalf("summary %+v", sum)
+	}
+	got := read(t, s, stdout(0))
+	kept := 1<<20 - int(sum.Stdout.Dropped)
+	if !bytes.HasPrefix(got, append([]byte("before\n"), raw[:kept]...)) {
+		t.Errorf("the log does not begin with what was kept")
+	}
+	if !bytes.Contains(got[7+kept:], []byte(" bytes not kept: the log store did not answer]\nafter\n")) {
+		t.Errorf("the log ends with %q", got[7+kept:])
+	}
+}
+
+func TestAShortOutageLosesNothing(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	b := natstest.Connect(t, server)
+	s := open(t, b)
+	w := newWriter(t, s, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
+	raw := noise(2 << 20)
+	write(t, w.Stdout(), raw[:1<<20])
+	for range 2 {
+		if err := server.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, w.Stdout(), raw[1<<20:])
+	if sum := closeWriter(t, w); sum.Truncated() {
+		t.Errorf("summary %+v", sum)
+	}
+	equal(t, read(t, s, stdout(0)), raw)
+}

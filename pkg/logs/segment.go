@@ -1,0 +1,154 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// inlineBytes is the longest stream that is kept in the manifest itself: most executions print a few lines,
+// and one object costs a third of two.
+const inlineBytes = 16 << 10
+
+// encoders holds encoders that are not in use; each has about a megabyte of tables.
+var encoders = sync.Pool{New: func() any {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true))
+	if err != nil {
+		panic(fmt.Sprintf("zstd options: %v", err)) // they are constant
+	}
+	return enc
+}}
+
+// segmenter cuts a stream into segments and uploads each while the next is filled. It holds at most two of
+// them, compressed. It belongs to one goroutine.
+type segmenter struct {
+	s    *stream
+	slot chan struct{} // held by the upload that runs; whoever holds it owns manifest and err
+
+	head    []byte // the first bytes, as long as they may be kept inline
+	enc     *zstd.Encoder
+	out     *bytes.Buffer
+	current Segment
+	cut     int // how many segments were cut
+
+	manifest StreamManifest
+	err      error // of an upload
+}
+
+func newSegmenter(s *stream) *segmenter {
+	return &segmenter{s: s, slot: make(chan struct{}, 1)}
+}
+
+// add keeps a chunk that stands in LOGS under the given sequence.
+func (g *segmenter) add(chunk []byte, at time.Time, seq uint64) error {
+	for len(chunk) > 0 {
+		n := min(int64(len(chunk)), g.s.w.limits.SegmentBytes-g.current.Bytes)
+		if err := g.compress(chunk[:n]); err != nil {
+			return err
+		}
+		if g.current.Bytes == 0 {
+			g.current.First = at
+		}
+		g.current.Bytes += n
+		g.current.Last, g.current.LiveAt = at, seq
+		chunk = chunk[n:]
+		if g.current.Bytes == g.s.w.limits.SegmentBytes {
+			if err := g.rotate(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (g *segmenter) compress(p []byte) error {
+	if g.enc == nil {
+		if g.cut == 0 && len(g.head)+len(p) <= inlineBytes {
+			g.head = append(g.head, p...)
+			return nil
+		}
+		if err := g.begin(); err != nil {
+			return err
+		}
+	}
+	_, err := g.enc.Write(p)
+	return err
+}
+
+func (g *segmenter) begin() error {
+	g.out = new(bytes.Buffer)
+	g.enc, _ = encoders.Get().(*zstd.Encoder)
+	g.enc.Reset(g.out)
+	_, err := g.enc.Write(g.head)
+	g.head = nil
+	return err
+}
+
+// rotate ends the current segment and begins its upload, when the one before has arrived.
+func (g *segmenter) rotate() error {
+	if err := g.enc.Close(); err != nil {
+		return fmt.Errorf("compress segment: %w", err)
+	}
+	encoders.Put(g.enc)
+	g.enc = nil
+	seg, data := g.current, g.out.Bytes()
+	seg.Name, seg.Stored = segmentName(g.s.w.execution, g.s.name, g.cut), int64(len(data))
+	g.current = Segment{Offset: seg.Offset + seg.Bytes}
+	g.cut++
+	if err := g.acquire(); err != nil {
+		return err
+	}
+	go g.upload(seg, data)
+	return nil
+}
+
+func (g *segmenter) acquire() error {
+	select {
+	case g.slot <- struct{}{}:
+		return nil
+	case <-g.s.w.ctx.Done():
+		return context.Cause(g.s.w.ctx)
+	}
+}
+
+func (g *segmenter) upload(seg Segment, data []byte) {
+	defer func() { <-g.slot }()
+	if g.err != nil {
+		return
+	}
+	w := g.s.w
+	g.err = w.persist(seg.Name, func(ctx context.Context) error { return w.store.putSegment(ctx, seg, data) })
+	g.manifest.add(seg)
+}
+
+// finish stores what is left and tells what is stored then.
+func (g *segmenter) finish() (StreamManifest, error) {
+	inline := g.cut == 0 && g.enc == nil
+	if !inline && g.current.Bytes > 0 {
+		if err := g.rotate(); err != nil {
+			return StreamManifest{}, err
+		}
+	}
+	if err := g.acquire(); err != nil {
+		return StreamManifest{}, err
+	}
+	defer func() { <-g.slot }()
+	m := g.manifest
+	if inline {
+		m.Inline, m.Bytes, m.First, m.Last = g.head, int64(len(g.head)), g.current.First, g.current.Last
+	}
+	sum := g.s.summary()
+	m.Written, m.Dropped = sum.Written, sum.Dropped
+	return m, g.err
+}
+
+// wait returns when no upload runs.
+func (g *segmenter) wait() {
+	g.slot <- struct{}{}
+	<-g.slot
+}

@@ -1,0 +1,118 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/streams"
+)
+
+// The streams of a process.
+const (
+	Stdout = "stdout"
+	Stderr = "stderr"
+)
+
+// Names lists the streams.
+func Names() []string { return []string{Stdout, Stderr} }
+
+var (
+	// ErrBadRequest is returned for a stream or offset that cannot exist.
+	ErrBadRequest = errors.New("no such part of a log")
+	// ErrNotStored is returned by Close when the log could not be stored in time.
+	ErrNotStored = errors.New("log is not stored")
+	// ErrNoManifest is returned when nothing of an execution's log is stored, or not yet.
+	ErrNoManifest = errors.New("no stored log")
+)
+
+// Limits bound what is kept of each stream of an execution. Zero values mean the defaults.
+type Limits struct {
+	StreamBytes  int64 // what is over is drained and counted; 10 MiB
+	SegmentBytes int64 // raw bytes per stored segment; 4 MiB
+}
+
+// The defaults and bounds of Limits.
+const (
+	DefaultStreamBytes  = 10 << 20
+	DefaultSegmentBytes = 4 << 20
+	MinSegmentBytes     = 64 << 10
+	MaxSegmentBytes     = 64 << 20
+)
+
+func (l Limits) withDefaults() Limits {
+	if l.StreamBytes <= 0 {
+		l.StreamBytes = DefaultStreamBytes
+	}
+	if l.SegmentBytes <= 0 {
+		l.SegmentBytes = DefaultSegmentBytes
+	}
+	l.SegmentBytes = min(max(l.SegmentBytes, MinSegmentBytes), MaxSegmentBytes)
+	return l
+}
+
+// Config says where logs are kept. The zero durations mean the defaults.
+type Config struct {
+	Bus      *bus.Bus
+	Logger   *slog.Logger
+	Patience time.Duration // how long a process may be blocked by a store that does not answer; 5 s
+	Flush    time.Duration // how long output is gathered before it is published; 10 ms
+}
+
+const (
+	defaultPatience = 5 * time.Second
+	defaultFlush    = 10 * time.Millisecond
+)
+
+func (c Config) withDefaults() Config {
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
+	}
+	if c.Flush == 0 {
+		c.Flush = defaultFlush
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Store is where logs are kept. It holds no state of its own and may be used by many goroutines.
+type Store struct {
+	Config
+	objects jetstream.ObjectStore
+	live    jetstream.Stream
+	facts   *execution.Facts
+}
+
+// Open finds the stream and the bucket of logs.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	objects, err := c.Bus.JS.ObjectStore(ctx, streams.ObjectsLogs)
+	if err != nil {
+		return nil, fmt.Errorf("open object bucket %s: %w", streams.ObjectsLogs, err)
+	}
+	live, err := c.Bus.JS.Stream(ctx, streams.Logs)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", streams.Logs, err)
+	}
+	return &Store{Config: c.withDefaults(), objects: objects, live: live, facts: execution.NewFacts(c.Bus.JS)}, nil
+}
+
+// subject checks the names and gives the subject of a stream's output.
+func subject(execution, stream string) (string, error) {
+	if !slices.Contains(Names(), stream) {
+		return "", fmt.Errorf("stream %.40q, want one of %v: %w", stream, Names(), ErrBadRequest)
+	}
+	s, err := streams.LogSubject(execution, stream)
+	if err != nil {
+		return "", fmt.Errorf("log of execution %.60q: %w: %w", execution, ErrBadRequest, err)
+	}
+	return s, nil
+}

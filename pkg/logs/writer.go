@@ -1,0 +1,110 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/attune/attune/pkg/logging"
+)
+
+// Summary counts what an execution wrote.
+type Summary struct {
+	Stdout StreamSummary
+	Stderr StreamSummary
+}
+
+// Truncated tells whether anything was not kept.
+func (s Summary) Truncated() bool { return s.Stdout.Dropped > 0 || s.Stderr.Dropped > 0 }
+
+// StreamSummary counts what a process wrote to one stream.
+type StreamSummary struct {
+	Written int64
+	Dropped int64 // of that, not kept
+}
+
+// Writer keeps the output of one execution. It must be closed. An execution without output costs nothing: no
+// message, no object, no goroutine.
+type Writer struct {
+	store     *Store
+	execution string
+	limits    Limits
+	stdout    *stream
+	stderr    *stream
+
+	// ctx ends when the store is given up, which Close decides: until then every store operation is repeated.
+	ctx    context.Context
+	giveUp context.CancelCauseFunc
+}
+
+// NewWriter makes a writer for the output of an execution.
+func (s *Store) NewWriter(execution string, l Limits) (*Writer, error) {
+	w := &Writer{store: s, execution: execution, limits: l.withDefaults()}
+	w.ctx, w.giveUp = context.WithCancelCause(context.Background())
+	var err error
+	if w.stdout, err = newStream(w, Stdout); err != nil {
+		return nil, err
+	}
+	w.stderr, err = newStream(w, Stderr)
+	return w, err
+}
+
+// Stdout takes the standard output. Its Write never fails before Close: what cannot be kept is counted.
+func (w *Writer) Stdout() io.Writer { return w.stdout }
+
+// Stderr takes the standard error output, like Stdout.
+func (w *Writer) Stderr() io.Writer { return w.stderr }
+
+// Close publishes and stores what is left, and returns when the log is complete for every reader. It tries
+// until ctx ends; then it returns ErrNotStored, and readers find what had been published or stored by then.
+func (w *Writer) Close(ctx context.Context) (Summary, error) {
+	stop := context.AfterFunc(ctx, func() { w.giveUp(context.Cause(ctx)) })
+	defer stop()
+	defer w.giveUp(nil)
+	w.stdout.end()
+	w.stderr.end()
+	err := errors.Join(w.stdout.wait(), w.stderr.wait())
+	summary := Summary{Stdout: w.stdout.summary(), Stderr: w.stderr.summary()}
+	if err == nil && summary != (Summary{}) {
+		err = w.complete()
+	}
+	if err != nil {
+		return summary, fmt.Errorf("log of execution %s: %w: %w", w.execution, ErrNotStored, err)
+	}
+	return summary, nil
+}
+
+// complete stores the manifest. It is put once and never again: a reader of an object that is replaced waits
+// for chunks that are gone. Until then readers find the segments by their names.
+func (w *Writer) complete() error {
+	m := Manifest{Version: manifestVersion, Execution: w.execution, Complete: true, Streams: map[string]StreamManifest{
+		Stdout: w.stdout.stored, Stderr: w.stderr.stored,
+	}}
+	return w.persist("manifest", func(ctx context.Context) error { return w.store.putManifest(ctx, m) })
+}
+
+// attemptTimeout bounds one attempt at the store: a server whose disk is full does not answer at all, and one
+// that is restarted does not answer what it had been asked. It is shorter than the patience with a slow store.
+const attemptTimeout = 2 * time.Second
+
+// persist repeats a store operation until it succeeds or the store is given up.
+func (w *Writer) persist(what string, op func(context.Context) error) error {
+	attempt := func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(w.ctx, attemptTimeout)
+		defer cancel()
+		return struct{}{}, op(ctx)
+	}
+	notify := func(err error, wait time.Duration) {
+		w.store.Logger.WarnContext(w.ctx, "log store is not available", slog.String(logging.ExecutionID, w.execution),
+			slog.String("part", what), slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
+	}
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, 2*time.Second
+	_, err := backoff.Retry(w.ctx, attempt, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
+	return err
+}
