@@ -1,0 +1,3 @@
+#!/bin/sh
+printf '%s\n' "$message" >&2
+exit "$exit_code"
