@@ -98,21 +98,6 @@ type request struct {
 
 func (r request) repeatable() bool { return r.safe || r.method != http.MethodPost }
 
-// send asks, repeating while the API cannot be reached, and returns the answer when it is a success.
-func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
-	try := func() (*http.Response, error) {
-		resp, err := c.once(ctx, r)
-		if err != nil && !(errors.Is(err, ErrUnreachable) && mayRepeat(r, err)) {
-			return nil, backoff.Permanent(err)
-		}
-		return resp, err
-	}
-	if c.config.Patience < 0 {
-		return c.once(ctx, r)
-	}
-	return retry(ctx, c.config.Patience, try)
-}
-
 // mayRepeat tells whether a request that got no answer may be sent again: always when it cannot have arrived.
 func mayRepeat(r request, err error) bool {
 	return r.repeatable() || errors.Is(err, syscall.ECONNREFUSED)
@@ -171,10 +156,23 @@ func (c *Client) unreachable(ctx context.Context, r request, err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
 }
 
-// call sends a request and decodes the answer's JSON.
+// call asks, repeating while the API cannot be reached, and decodes the answer's JSON.
 func call[T any](ctx context.Context, c *Client, r request) (T, error) {
+	if c.config.Patience < 0 {
+		return callOnce[T](ctx, c, r)
+	}
+	return retry(ctx, c.config.Patience, func() (T, error) {
+		out, err := callOnce[T](ctx, c, r)
+		if err != nil && !(errors.Is(err, ErrUnreachable) && mayRepeat(r, err)) {
+			err = backoff.Permanent(err)
+		}
+		return out, err
+	})
+}
+
+func callOnce[T any](ctx context.Context, c *Client, r request) (T, error) {
 	var out T
-	resp, err := c.send(ctx, r)
+	resp, err := c.once(ctx, r)
 	if err != nil {
 		return out, err
 	}
