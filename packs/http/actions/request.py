@@ -62,11 +62,14 @@ def opener(redirects):
 def encode(body, headers):
     if body is None:
         return None
+    kind = "application/json"
     if isinstance(body, str):
-        return body.encode("utf-8")
+        kind = "text/plain; charset=utf-8"
+    else:
+        body = json.dumps(body)
     if not any(name.lower() == "content-type" for name in headers):
-        headers["Content-Type"] = "application/json"
-    return json.dumps(body).encode("utf-8")
+        headers["Content-Type"] = kind
+    return body.encode("utf-8")
 
 
 def send(given):

@@ -1,0 +1,4 @@
+export function run({ name }) {
+  console.log(`Hello, ${name}!`);
+  return { greeted: name };
+}

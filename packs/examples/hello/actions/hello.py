@@ -1,0 +1,3 @@
+def run(name):
+    print("Hello, %s!" % name)
+    return {"greeted": name}
