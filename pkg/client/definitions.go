@@ -18,17 +18,24 @@ func (c *Client) Pack(ctx context.Context, name string) (api.Pack, error) {
 	return get[api.Pack](ctx, c, path("packs", name), nil)
 }
 
-// InstallPack installs the pack of an archive. Installing the same again changes nothing.
-func (c *Client) InstallPack(ctx context.Context, archive []byte, source string) (api.PackInstalled, error) {
+// InstallPack installs the pack of an archive, a tar that may be compressed. Installing the same again changes
+// nothing.
+func (c *Client) InstallPack(ctx context.Context, archive []byte) (api.PackInstalled, error) {
 	return call[api.PackInstalled](ctx, c, request{
-		method: http.MethodPost, path: path("packs"), query: url.Values{"source": {source}}, body: archive, safe: true,
-		header: http.Header{"Content-Type": {"application/gzip"}},
+		method: http.MethodPost, path: path("packs"), body: archive, safe: true,
+		header: http.Header{"Content-Type": {"application/octet-stream"}},
 	})
 }
 
-// UninstallPack removes a pack with all that it defines.
-func (c *Client) UninstallPack(ctx context.Context, name string) error {
-	return c.remove(ctx, path("packs", name))
+// UninstallPack removes a pack with all that it defines. Rules of other packs that need it are in the way, unless
+// force removes them too.
+func (c *Client) UninstallPack(ctx context.Context, name string, force bool) error {
+	q := url.Values{}
+	if force {
+		q.Set("force", "true")
+	}
+	_, err := call[none](ctx, c, request{method: http.MethodDelete, path: path("packs", name), query: q})
+	return err
 }
 
 // Actions lists the actions of a pack, or of all when pack is empty.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,9 +67,15 @@ func asUsage(args cobra.PositionalArgs) cobra.PositionalArgs {
 		if err := args(c, given); err != nil {
 			return usageError(c, err)
 		}
+		if slices.Contains(given, "") {
+			return usageError(c, errEmptyArgument)
+		}
 		return nil
 	}
 }
+
+// errEmptyArgument is returned for an argument without a character in it, such as a variable that is not set.
+var errEmptyArgument = errors.New("an argument is empty")
 
 func helpOrUnknown(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
@@ -81,11 +88,11 @@ func helpOrUnknown(c *cobra.Command, args []string) error {
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
 	}
-	return usageError(c, err)
+	return WithExit(hinted(err, "see: "+c.CommandPath()+" --help"), ExitUsage)
 }
 
 func usageError(c *cobra.Command, err error) error {
-	return WithExit(hinted(err, c.UseLine(), "see "+c.CommandPath()+" --help"), ExitUsage)
+	return WithExit(hinted(err, "usage: "+c.UseLine(), "see:   "+c.CommandPath()+" --help"), ExitUsage)
 }
 
 // errQuiet is returned by commands whose output has said already what went wrong.

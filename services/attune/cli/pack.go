@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,7 +14,7 @@ import (
 
 func packCommand(a *app) *cobra.Command {
 	return group("pack", "Packs: bundles of actions, triggers, sensors and rules", "attune pack install packs/examples/github",
-		packList(a),
+		packInstall(a), packCheck(a), packList(a),
 		completing(command("show NAME", "Show an installed pack with what it defines", "attune pack show core",
 			cobra.ExactArgs(1), one(a, (*client.Client).Pack, showPack)), a.complete(packNames)),
 		packUninstall(a))
@@ -51,8 +53,8 @@ func showPack(s *sheet, p api.Pack) {
 	s.time("updated", &p.UpdatedAt)
 	s.field("installed by", p.InstalledBy)
 	s.field("digest", p.Digest)
-	for name, version := range p.Runtime {
-		s.field("needs "+name, version)
+	for _, name := range slices.Sorted(maps.Keys(p.Runtime)) {
+		s.field("needs "+name, p.Runtime[name])
 	}
 	s.text("actions", strings.Join(p.Actions, "\n"))
 	s.text("triggers", strings.Join(p.Triggers, "\n"))
@@ -61,11 +63,14 @@ func showPack(s *sheet, p api.Pack) {
 }
 
 func packUninstall(a *app) *cobra.Command {
-	return completing(command("uninstall NAME", "Remove a pack with all that it defines; history stays", "attune pack uninstall github",
+	var force bool
+	c := command("uninstall NAME", "Remove a pack with all that it defines; history stays", "attune pack uninstall github",
 		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
-			if err := s.api.UninstallPack(ctx, args[0]); err != nil {
+			if err := s.api.UninstallPack(ctx, args[0], force); err != nil {
 				return err
 			}
 			return s.said(map[string]string{"uninstalled": args[0]}, "pack %s is uninstalled", args[0])
-		})), a.complete(packNames))
+		}))
+	c.Flags().BoolVar(&force, "force", false, "also remove the rules of other packs that need it")
+	return completing(c, a.complete(packNames))
 }
