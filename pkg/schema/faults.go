@@ -38,7 +38,9 @@ func collect(e *jsonschema.ValidationError) Faults {
 }
 
 func leaves(e *jsonschema.ValidationError, fs Faults) Faults {
-	switch e.ErrorKind.(type) {
+	switch k := e.ErrorKind.(type) {
+	case *kind.PropertyNames:
+		return append(fs, nameFault(e, k))
 	case *kind.AnyOf, *kind.OneOf:
 		return append(fs, Fault{Path: e.InstanceLocation, Message: alternatives(e)})
 	}
@@ -49,6 +51,16 @@ func leaves(e *jsonschema.ValidationError, fs Faults) Faults {
 		fs = leaves(cause, fs)
 	}
 	return fs
+}
+
+// nameFault says what is wrong with the name of a property. It gives no path: the library's is overwritten by
+// what it checks later.
+func nameFault(e *jsonschema.ValidationError, k *kind.PropertyNames) Fault {
+	var whys []string
+	for _, cause := range e.Causes {
+		whys = append(whys, collect(cause).Error())
+	}
+	return Fault{Message: fmt.Sprintf("the name of property %q is not allowed: %s", k.Property, strings.Join(whys, "; "))}
 }
 
 // alternatives says why none of several forms fits. Only one of them had to.
@@ -105,8 +117,6 @@ func text(k jsonschema.ErrorKind) string {
 		return "is not a valid " + k.Want
 	case *kind.Pattern:
 		return "must match the pattern " + k.Want
-	case *kind.PropertyNames:
-		return "has a key that is not allowed"
 	case *kind.FalseSchema:
 		return "is not allowed here"
 	default:

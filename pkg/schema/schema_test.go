@@ -40,6 +40,7 @@ const hostSchema = `{"type":"object","required":["host","port"],"additionalPrope
 	"url":{"type":"string","format":"uri"},
 	"tags":{"type":"array","items":{"type":"string"},"maxItems":3},
 	"either":{"oneOf":[{"type":"string"},{"type":"object","required":["a"]}]},
+	"map":{"propertyNames":{"enum":["a","b"]}},
 	"secret":{"type":"string","secret":true,"maxLength":3}}}`
 
 func TestValidateReportsEveryFaultWithItsPath(t *testing.T) {
@@ -58,6 +59,7 @@ func TestValidateReportsEveryFaultWithItsPath(t *testing.T) {
 		"nested":           {`{"host":"web","port":80,"tags":["a",1,"b",2]}`, "tags: must have at most 3 items; tags.1: must be text, not a number; tags.3: must be text, not a number"},
 		"forms":            {`{"host":"web","port":80,"either":{}}`, "either: fits none of the allowed forms (must be text, not an object), (a: is required)"},
 		"not an object":    {`[]`, "must be an object, not a list"},
+		"names":            {`{"host":"web","port":80,"map":{"a":1,"c":2}}`, `the name of property "c" is not allowed: must be one of "a", "b"`},
 		"value not shown":  {`{"host":"web","port":80,"secret":"hunter2"}`, "secret: must have at most 3 characters"},
 		"pattern no value": {`{"host":"Hunter2","port":80}`, "host: must match the pattern ^[a-z]+$"},
 	}
