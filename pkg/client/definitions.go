@@ -19,10 +19,10 @@ func (c *Client) Pack(ctx context.Context, name string) (api.Pack, error) {
 }
 
 // InstallPack installs the pack of an archive, a tar that may be compressed. Installing the same again changes
-// nothing.
-func (c *Client) InstallPack(ctx context.Context, archive []byte) (api.PackInstalled, error) {
+// nothing. Source says who brings the pack; "" means a user of the API. A pack stays with its source.
+func (c *Client) InstallPack(ctx context.Context, archive []byte, source string) (api.PackInstalled, error) {
 	return call[api.PackInstalled](ctx, c, request{
-		method: http.MethodPost, path: path("packs"), body: archive, safe: true,
+		method: http.MethodPost, path: path("packs"), query: Filter{"source": source}.query(), body: archive, safe: true,
 		header: http.Header{"Content-Type": {"application/octet-stream"}},
 	})
 }

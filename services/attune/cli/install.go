@@ -27,7 +27,7 @@ func packInstall(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			done, err := s.api.InstallPack(ctx, archive)
+			done, err := s.api.InstallPack(ctx, archive, "")
 			if err != nil {
 				return err
 			}
