@@ -164,6 +164,20 @@ func FuzzSubjectsComeApartAsTheyWereBuilt(f *testing.F) {
 	})
 }
 
+func TestAMarkInQueueTellsItsEpoch(t *testing.T) {
+	t.Parallel()
+	if epoch, ok := streams.BarrierEpoch(streams.BarrierSubject(7)); !ok || epoch != 7 {
+		t.Errorf("epoch %d, %v", epoch, ok)
+	}
+	queued, err := streams.QueueSubject("core", "echo", "", "x1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := streams.BarrierEpoch(queued); ok {
+		t.Error("an execution was taken for a mark")
+	}
+}
+
 func TestKeysThatDifferHaveTokensThatDiffer(t *testing.T) {
 	t.Parallel()
 	keys := []string{"", "_", "a", "a.b", "a*b", "=YQ", "~x", strings.Repeat("k", 61), strings.Repeat("k", 62), "ä"}

@@ -40,8 +40,15 @@ const prefixBarrier = prefixQueue + "._leader"
 // everything that was queued before it took over stands before the mark.
 func BarrierSubject(epoch uint64) string { return prefixBarrier + "." + strconv.FormatUint(epoch, 10) }
 
-// IsBarrier tells whether a subject of QUEUE is such a mark.
-func IsBarrier(subject string) bool { return strings.HasPrefix(subject, prefixBarrier+".") }
+// BarrierEpoch takes the subject of such a mark apart.
+func BarrierEpoch(subject string) (uint64, bool) {
+	rest, ok := strings.CutPrefix(subject, prefixBarrier+".")
+	if !ok {
+		return 0, false
+	}
+	epoch, err := strconv.ParseUint(rest, 10, 64)
+	return epoch, err == nil
+}
 
 // Subjects that services answer requests on. No stream stores them.
 const (
