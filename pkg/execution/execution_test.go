@@ -60,6 +60,38 @@ func TestARequestRepeatedIsOneExecutionInOnePlace(t *testing.T) {
 	}
 }
 
+func TestALostRequestIsRestoredAsItWasAndOnce(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	first, err := facts.Request(t.Context(), request("x1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := facts.Restore(t.Context(), first.Fact); !errors.Is(err, execution.ErrStale) {
+		t.Errorf("restored what was there: %v", err)
+	}
+	for _, name := range []string{streams.Executions, streams.Queue} {
+		s, err := b.JS.Stream(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := facts.Restore(t.Context(), first.Fact); err != nil {
+		t.Fatal(err)
+	}
+	st, err := facts.Last(t.Context(), "core.echo", "x1")
+	if err != nil || !st.RequestedAt.Equal(first.RequestedAt) {
+		t.Errorf("restored %+v, %v", st, err)
+	}
+	if again, err := facts.Request(t.Context(), request("x1")); err != nil || !again.Existed || again.QueueSeq != 0 {
+		t.Errorf("it does not stand in line: %+v, %v", again, err)
+	}
+}
+
 // A process that died between the fact and the queue message is healed by whoever asks again.
 func TestARequestHealsAFactWithoutAQueueMessage(t *testing.T) {
 	t.Parallel()

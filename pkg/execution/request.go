@@ -73,6 +73,16 @@ func (r Request) fact() (Fact, error) {
 	}, nil
 }
 
+// Restore requests an execution again as it was, after its facts were lost with the stream. It returns ErrStale
+// when the execution has facts.
+func (f *Facts) Restore(ctx context.Context, fact Fact) error {
+	if _, err := f.publish(ctx, fact, 0); err != nil {
+		return err
+	}
+	_, err := f.Enqueue(ctx, fact)
+	return err
+}
+
 func (f *Facts) repeat(ctx context.Context, fact Fact) (Requested, error) {
 	st, err := f.Last(ctx, fact.Action, fact.ID)
 	if err != nil {
