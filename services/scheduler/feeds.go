@@ -1,0 +1,176 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/admission"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+// errWatchClosed is returned when the client ended the watch of a bucket: its connection was closed.
+var errWatchClosed = errors.New("watch was closed")
+
+// Consuming: how many messages are asked for at once, and how soon it is noticed that the server has forgotten
+// a consumer, as it does when it restarts.
+const (
+	prefetch      = 2000
+	pullExpiry    = 10 * time.Second
+	feedHeartbeat = time.Second
+)
+
+// feeds is what a term reads live.
+type feeds struct {
+	stops     []func()
+	followers []func(context.Context) error
+}
+
+func (f *feeds) stop() {
+	for _, stop := range f.stops {
+		stop()
+	}
+}
+
+// follow reads a stream in order, headers only. The handler may block; that holds the server back.
+func (t *term) follow(ctx context.Context, stream string, from uint64, handle func(jetstream.Msg)) (func(), error) {
+	c, err := t.Bus.JS.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1), HeadersOnly: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("follow %s from %d: %w", stream, from, err)
+	}
+	onError := func(_ jetstream.ConsumeContext, err error) {
+		t.Logger.DebugContext(ctx, "consumer was interrupted", slog.String("stream", stream), slog.Any(logging.Error, err))
+	}
+	running, err := c.Consume(handle, jetstream.PullMaxMessages(prefetch), jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(feedHeartbeat), jetstream.ConsumeErrHandler(onError))
+	if err != nil {
+		return nil, fmt.Errorf("follow %s from %d: %w", stream, from, err)
+	}
+	return func() {
+		running.Stop()
+		<-running.Closed()
+	}, nil
+}
+
+// followQueue parses on the consumer's goroutine and leaves the rest to the loop.
+func (t *term) followQueue(ctx context.Context) (func(), error) {
+	return t.follow(ctx, streams.Queue, 1, func(m jetstream.Msg) {
+		select {
+		case t.queued <- parseQueued(m):
+		case <-ctx.Done():
+		}
+	})
+}
+
+func parseQueued(m jetstream.Msg) queued {
+	meta, err := m.Metadata()
+	if err != nil {
+		return queued{poison: err} // a message of a consumer always has it
+	}
+	out := queued{Request: admission.Request{Seq: meta.Sequence.Stream}}
+	if epoch, ok := streams.BarrierEpoch(m.Subject()); ok {
+		out.barrier = epoch
+		return out
+	}
+	q, err := execution.ParseQueued(m.Subject(), m.Headers())
+	if err != nil {
+		out.poison = err
+		return out
+	}
+	out.ID, out.poison = parseID(q.ID)
+	out.Queue = admission.Queue{Action: q.Action, Key: q.Key}
+	out.Limit, out.Attempt, out.At, out.Pool = q.Limit, q.Attempt, q.RequestedAt, poolOf(q.Pool)
+	return out
+}
+
+// poolOf replaces a pool that no subject can name, so that its executions run somewhere rather than nowhere.
+func poolOf(name string) string {
+	if _, err := streams.Token(name); err != nil {
+		return streams.DefaultPool
+	}
+	return name
+}
+
+func (t *term) followFacts(ctx context.Context, from uint64) (func(), error) {
+	return t.follow(ctx, streams.Executions, from, func(m jetstream.Msg) {
+		head, err := execution.ParseHead(m.Subject(), m.Headers())
+		if err != nil {
+			t.Logger.WarnContext(ctx, "fact not understood", slog.String("subject", m.Subject()), slog.Any(logging.Error, err))
+			return
+		}
+		select {
+		case t.heads <- head:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// watch reads all entries of a bucket and gives a follower that goes on from there. Handle runs on the
+// caller's goroutine first, and on the loop later.
+func (t *term) watch(ctx context.Context, bucket string, handle func(jetstream.KeyValueEntry)) (func(context.Context) error, func(), error) {
+	kv, err := t.Bus.JS.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open bucket %s: %w", bucket, err)
+	}
+	w, err := kv.WatchAll(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("watch bucket %s: %w", bucket, err)
+	}
+	stop := func() { _ = w.Stop() } // it has ended by itself when its context has
+	for e := range w.Updates() {
+		if e == nil { // all there was
+			return func(ctx context.Context) error { return t.keepWatching(ctx, bucket, w, handle) }, stop, nil
+		}
+		handle(e)
+	}
+	stop()
+	return nil, nil, fmt.Errorf("watch bucket %s: %w", bucket, errors.Join(errWatchClosed, context.Cause(ctx)))
+}
+
+func (t *term) keepWatching(ctx context.Context, bucket string, w jetstream.KeyWatcher, handle func(jetstream.KeyValueEntry)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case e, open := <-w.Updates():
+			if !open {
+				return fmt.Errorf("watch bucket %s: %w", bucket, errors.Join(errWatchClosed, context.Cause(ctx)))
+			}
+			if e == nil {
+				continue
+			}
+			if err := t.do(ctx, func() { handle(e) }); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// onControl takes in what operators said of a queue.
+func (t *term) onControl(ctx context.Context, e jetstream.KeyValueEntry) {
+	ref, err := pack.ParseRef(e.Key())
+	var said streams.QueueControl
+	if err == nil && e.Operation() == jetstream.KeyValuePut {
+		err = json.Unmarshal(e.Value(), &said)
+	}
+	if err != nil {
+		t.Logger.WarnContext(ctx, "control of a queue refused", slog.String(logging.Queue, e.Key()), slog.Any(logging.Error, err))
+		return
+	}
+	if said.Paused {
+		t.state.Pause(ref)
+	} else {
+		t.state.Resume(ref)
+	}
+	t.Logger.InfoContext(ctx, "queue controlled", slog.String(logging.Queue, ref.String()), slog.Bool("paused", said.Paused))
+}

@@ -1,0 +1,144 @@
+// Package scheduler admits waiting executions in the order of their requests and hands them to runners.
+//
+// One copy leads, the others stand by; leadership is a lease. A leader rebuilds what it knows from the streams
+// (QUEUE: who was requested and has not ended, in order; EXECUTIONS: each one's state; RUNS: who was handed to
+// runners), then follows them live and lets pkg/admission decide.
+//
+// It guarantees that the executions of one queue are dispatched in the order of QUEUE, that never more of them
+// hold a slot than the limit allowed when they were admitted, and that this holds over any crash and change of
+// leader: the server refuses every dispatch of a leader that has been replaced. An execution that its runner
+// lost, that was dispatched into nothing or that was requested but never queued is found and dealt with.
+// Nothing on the path from an end to the next start polls or waits for a timer.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/logging"
+)
+
+// leaseKey names the scheduler's lease.
+const leaseKey = "scheduler"
+
+// dispatchWindow bounds the dispatches whose acknowledgement is awaited, on one server.
+const dispatchWindow = 4096
+
+// dispatchTimeout is when a dispatch without acknowledgement is looked after.
+const dispatchTimeout = 5 * time.Second
+
+// Config is what a scheduler needs.
+type Config struct {
+	Bus        *bus.Bus
+	DB         *pgxpool.Pool // nil: limits come with the requests only, and nothing is recovered from history
+	ID         string        // unique to this copy; "": a random one
+	LeaseTTL   time.Duration // 0: streams.LeaseTTL; must be that of the bucket LEASES
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Scheduler is one copy of the service.
+type Scheduler struct {
+	Config
+	facts   *execution.Facts
+	js      jetstream.JetStream // for dispatches; its asynchronous publishes time out
+	limits  *limits
+	metrics *metrics
+	history historian // nil without a database
+	leading leadership
+	pace    pace
+}
+
+// New makes a scheduler. It returns an error when its metrics are registered already.
+func New(c Config) (*Scheduler, error) {
+	if c.ID == "" {
+		c.ID = uuid.NewString()
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Scheduler{Config: c, facts: execution.NewFacts(c.Bus.JS), limits: newLimits(), pace: usualPace}
+	if c.DB != nil {
+		s.history = history.New(c.DB)
+	}
+	js, err := jetstream.New(c.Bus.Conn,
+		jetstream.WithPublishAsyncMaxPending(dispatchWindow), jetstream.WithPublishAsyncTimeout(dispatchTimeout),
+		jetstream.WithPublishAsyncErrHandler(s.leading.onUnsent))
+	if err != nil {
+		return nil, fmt.Errorf("open JetStream for dispatches: %w", err)
+	}
+	s.js = js
+	if s.metrics, err = newMetrics(c.Registerer, &s.leading); err != nil {
+		return nil, fmt.Errorf("register metrics of the scheduler: %w", err)
+	}
+	return s, nil
+}
+
+// Run leads whenever it holds the lease and stands by otherwise, until ctx ends.
+func (s *Scheduler) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if s.DB != nil {
+		g.Go(func() error {
+			return definitions.New(s.DB).Watch(ctx, s.Logger, func(snap *definitions.Snapshot) { s.limits.set(limitsOf(snap)) })
+		})
+	}
+	g.Go(func() error { return s.campaign(ctx) })
+	return g.Wait()
+}
+
+// campaign leads and stands by in turns. What ends a term, other than the loss of the lease, gives the lease
+// back first, so that a healthier copy may take over.
+func (s *Scheduler) campaign(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
+	config := lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, TTL: s.LeaseTTL, Logger: s.Logger}
+	for ctx.Err() == nil {
+		err := lease.Run(ctx, config, func(ctx context.Context) error { return s.lead(ctx, pause.Reset) })
+		if ctx.Err() != nil {
+			break
+		}
+		next := pause.NextBackOff()
+		s.Logger.WarnContext(ctx, "leadership given up", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
+		wait(ctx, next)
+	}
+	return context.Cause(ctx)
+}
+
+// lead serves one term. It returns why the term ended.
+func (s *Scheduler) lead(ctx context.Context, settled func()) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	t, err := s.newTerm(ctx, end)
+	if err != nil {
+		return err
+	}
+	err = t.run(ctx, settled)
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

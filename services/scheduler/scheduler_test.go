@@ -1,0 +1,599 @@
+package scheduler
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/admission"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+func TestFiveExecutionsAtLimitTwoStartInOrderAsSlotsComeFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.schedule("s1")
+	w.run("r1", 8, g.wait)
+	ids := w.requestMany(5, "core.deploy", 2)
+	w.awaitStatus(ids[1], streams.Running)
+	for i, end := range []int{0, 1, 3} {
+		w.notYet(ids[2+i])
+		g.end(ids[end])
+		w.awaitStatus(ids[2+i], streams.Running)
+	}
+	g.openAll()
+	w.await(streams.Succeeded, 5)
+	w.checkHistory(2, ids)
+	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+}
+
+// notYet checks that an execution has not started although the leader has nothing more to do: the leader
+// answers questions on the loop that admits.
+func (w *world) notYet(id string) {
+	w.t.Helper()
+	var p streams.Position
+	w.ask(streams.RPCQueuePosition, streams.PositionRequest{ID: id}, &p)
+	if !p.Known || p.Position == 0 {
+		w.t.Errorf("execution %s: %+v, want it to wait", id, p)
+	}
+}
+
+func TestOrderAndLimitHoldOverManyExecutions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ limit, runners, n int }{{1, 3, 400}, {2, 1, 400}, {5, 1, 400}} {
+		t.Run(strconv.Itoa(c.limit)+" at once", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.schedule("s1")
+			for i := range c.runners {
+				w.run("r"+strconv.Itoa(i), 8, func(string) {})
+			}
+			ids := w.requestMany(c.n, "core.echo", c.limit)
+			w.await(streams.Succeeded, c.n)
+			w.checkHistory(c.limit, ids)
+			eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+		})
+	}
+}
+
+func TestKeysAreQueuesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.schedule("s1")
+	w.run("r1", 8, g.wait)
+	a1, a2, b1 := w.request("core.echo", "a.*", 1), w.request("core.echo", "a.*", 1), w.request("core.echo", "b", 1)
+	w.awaitStatus(a1, streams.Running)
+	w.awaitStatus(b1, streams.Running)
+	w.notYet(a2)
+	g.end(a1)
+	w.awaitStatus(a2, streams.Running)
+}
+
+// Schedulers die and take over, cleanly and not, while hundreds of executions go through.
+func TestOrderAndLimitHoldOverChangesOfLeader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 3 {
+		w.run("r"+strconv.Itoa(i), 4, func(string) {})
+	}
+	first, second := w.schedule("s1"), w.schedule("s2")
+	eventually(t, "a leader", func() bool { return first.leading.current.Load() != nil || second.leading.current.Load() != nil })
+	if second.leading.current.Load() != nil {
+		first, second = second, first
+	}
+	const n = 600
+	var ids []string
+	for len(ids) < n {
+		ids = append(ids, w.requestMany(n/3, "core.echo", 1)...)
+		switch len(ids) {
+		case n / 3:
+			first.stop()
+			w.schedule("s3")
+		case 2 * n / 3:
+			second.kill()
+		}
+	}
+	w.await(streams.Succeeded, n)
+	w.checkHistory(1, ids)
+	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+}
+
+func TestAStandbyTakesOverWithinFiveSecondsOfAKill(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.run("r1", 4, func(string) {})
+	first := w.schedule("s1")
+	w.awaitLeader(first)
+	second := w.schedule("s2")
+	id := w.request("core.echo", "", 1)
+	w.awaitStatus(id, streams.Succeeded)
+	killed := time.Now()
+	first.kill()
+	id = w.request("core.echo", "", 1)
+	w.awaitStatus(id, streams.Running)
+	if d := time.Since(killed); d > 5*time.Second {
+		t.Errorf("taken over after %v", d)
+	}
+	w.awaitLeader(second)
+	stopped := time.Now()
+	third := w.schedule("s3")
+	second.stop()
+	w.awaitLeader(third)
+	if d := time.Since(stopped); d > time.Second {
+		t.Errorf("taken over %v after a clean stop", d)
+	}
+}
+
+// A leader that was replaced while it was stopped goes on dispatching: the server refuses all of it.
+func TestAReplacedLeaderIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, replicated := range map[string]bool{"pipelined": false, "in batches": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			s, err := New(Config{Bus: w.bus, Logger: testLogger()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 100)
+			stale, err := s.newTerm(t.Context(), func(cause error) { ended <- cause })
+			if err != nil {
+				t.Fatal(err)
+			}
+			stale.replicated = replicated
+			if _, err := s.newTerm(t.Context(), func(error) {}); err != nil {
+				t.Fatal(err)
+			}
+			s.leading.begin(stale)
+			go func() { ended <- stale.dispatchAll(t.Context()) }()
+			stale.dispatch.put(admission.Admission{ID: mustID(t, execution.NewID()), Pool: "default", Queue: admission.Queue{Action: pack.Ref{Pack: "core", Name: "echo"}}, Attempt: 1})
+			if err := <-ended; !errors.Is(err, errFenced) {
+				t.Errorf("the stale leader goes on: %v", err)
+			}
+			if n := w.onRuns(); n != 1 {
+				t.Errorf("RUNS holds %d messages, want the marker only", n)
+			}
+		})
+	}
+}
+
+func mustID(t testing.TB, s string) admission.ID {
+	t.Helper()
+	id, err := parseID(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) onRuns() uint64 {
+	w.t.Helper()
+	s, err := w.bus.JS.Stream(w.t.Context(), streams.Runs)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+// Executions in every state, no leader; then one comes and must find each in its place.
+func TestALeaderFindsEverythingInItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	r := w.run("r1", 2, g.wait)
+	first := w.schedule("s1")
+	ids := w.requestMany(6, "core.echo", 3) // two run, the third waits on RUNS
+	w.awaitStatus(ids[1], streams.Running)
+	w.awaitPhase(ids[2], admission.Dispatched, first)
+	first.stop()
+	if _, err := w.facts.Cancel(t.Context(), "core.echo", ids[3], "test"); err != nil {
+		t.Fatal(err)
+	}
+	g.end(ids[0]) // ends while nobody leads, and the runner takes the third
+	w.awaitStatus(ids[2], streams.Running)
+	r.beat()
+	second := w.schedule("s2")
+	w.awaitLeader(second)
+	var view streams.QueueView
+	w.ask(streams.RPCQueueShow, streams.QueueRequest{Action: "core.echo"}, &view)
+	want := []string{ids[1], ids[2], ids[4], ids[5]}
+	if got := idsOf(view.Entries); !slices.Equal(got, want) {
+		t.Errorf("line %v, want %v", got, want)
+	}
+	if view.Running != 3 || view.Waiting != 1 {
+		t.Errorf("stats %+v, want 3 running and 1 waiting", view.QueueStats)
+	}
+	g.openAll()
+	for _, id := range []string{ids[1], ids[2], ids[4], ids[5]} {
+		w.awaitStatus(id, streams.Succeeded)
+	}
+	w.checkHistory(3, ids)
+}
+
+func idsOf(entries []streams.QueueEntry) (ids []string) {
+	for _, e := range entries {
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+func (w *world) awaitPhase(id string, phase admission.Phase, c *copyOf) {
+	w.t.Helper()
+	eventually(w.t, "a phase of "+id, func() bool {
+		term := c.leading.current.Load()
+		if term == nil {
+			return false
+		}
+		var p admission.Place
+		if term.do(w.t.Context(), func() { p, _ = term.state.Find(mustID(w.t, id)) }) != nil {
+			return false
+		}
+		return p.Phase == phase && p.ID != admission.ID{}
+	})
+}
+
+func TestACanceledWaitingExecutionMakesRoom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.schedule("s1")
+	w.run("r1", 8, g.wait)
+	ids := w.requestMany(3, "core.echo", 1)
+	w.awaitStatus(ids[0], streams.Running)
+	if _, err := w.facts.Cancel(t.Context(), "core.echo", ids[1], "test"); err != nil {
+		t.Fatal(err)
+	}
+	g.end(ids[0])
+	w.awaitStatus(ids[2], streams.Running)
+	g.openAll()
+	w.await(streams.Succeeded, 2)
+	w.checkHistory(1, ids)
+	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+}
+
+// A runner that is being asked to stop still holds its slot.
+func TestACancelingExecutionKeepsItsSlot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	first := w.schedule("s1")
+	w.run("r1", 8, g.wait)
+	ids := w.requestMany(2, "core.echo", 1)
+	w.awaitStatus(ids[0], streams.Running)
+	if _, err := w.facts.Cancel(t.Context(), "core.echo", ids[0], "test"); err != nil {
+		t.Fatal(err)
+	}
+	first.stop()
+	w.awaitLeader(w.schedule("s2")) // it holds for a leader who finds it so, too
+	w.notYet(ids[1])
+}
+
+func TestAPausedQueueAdmitsNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	first := w.schedule("s1")
+	w.run("r1", 8, g.wait)
+	w.control("core.echo", `{"v":1,"paused":true}`)
+	eventually(t, "a pause", func() bool { return w.statsOf("core.echo").Paused })
+	id := w.request("core.echo", "", 1)
+	other := w.request("core.other", "", 1)
+	w.awaitStatus(other, streams.Running)
+	w.notYet(id)
+	first.stop()
+	w.awaitLeader(w.schedule("s2"))
+	w.notYet(id)
+	w.control("core.echo", `{"v":1,"paused":false}`)
+	w.awaitStatus(id, streams.Running)
+}
+
+func (w *world) control(queue, value string) {
+	w.t.Helper()
+	kv, err := w.bus.JS.KeyValue(w.t.Context(), streams.BucketQueues)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := kv.Put(w.t.Context(), queue, []byte(value)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) statsOf(action string) (st streams.QueueStats) {
+	m, err := w.bus.Conn.Request(streams.RPCQueueStats, []byte(`{"action":"`+action+`"}`), patience)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return st // nobody leads yet
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.ask(streams.RPCQueueStats, streams.QueueRequest{Action: action}, &st)
+	_ = m
+	return st
+}
+
+func TestLimitsChangeWhileExecutionsRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	echo := pack.Ref{Pack: "core", Name: "echo"}
+	s := w.schedule("s1", func(s *Scheduler) { s.limits.set(map[pack.Ref]int{echo: 3}) })
+	w.run("r1", 8, g.wait)
+	ids := w.requestMany(8, "core.echo", 1) // what requests carry does not count
+	w.awaitStatus(ids[2], streams.Running)
+	s.limits.set(map[pack.Ref]int{echo: 1})
+	eventually(t, "the new limit", func() bool { return w.statsOf("core.echo").Limit == 1 })
+	g.end(ids[0])
+	g.end(ids[1])
+	w.awaitStatus(ids[1], streams.Succeeded)
+	w.notYet(ids[3])
+	g.end(ids[2])
+	w.awaitStatus(ids[3], streams.Running)
+	w.notYet(ids[4])
+	s.limits.set(map[pack.Ref]int{echo: 2})
+	w.awaitStatus(ids[4], streams.Running)
+	w.notYet(ids[5])
+}
+
+func TestWhatARunnerLostEndsAsLostAndFreesItsSlot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
+	r := w.run("r1", 8, g.wait)
+	ids := w.requestMany(2, "core.echo", 1)
+	w.awaitStatus(ids[0], streams.Running)
+	r.die()
+	if f := w.awaitStatus(ids[0], streams.Lost); f.Error == nil || f.Error.Class != streams.ClassRunnerLost || f.EndedAt == nil {
+		t.Errorf("fact %+v", f)
+	}
+	w.awaitStatus(ids[1], streams.Running)
+	g.end(ids[0]) // too late: the result is refused
+	g.end(ids[1])
+	w.awaitStatus(ids[1], streams.Succeeded)
+	if st, err := w.facts.Last(t.Context(), "core.echo", ids[0]); err != nil || st.Status != streams.Lost {
+		t.Errorf("state %+v, %v", st, err)
+	}
+}
+
+// The entry expired while nobody led, or nobody was told.
+func TestASilentRunnerIsMissed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	first := w.schedule("s1")
+	r := w.run("r1", 8, g.wait)
+	id := w.request("core.echo", "", 1)
+	w.awaitStatus(id, streams.Running)
+	first.stop()
+	r.die()
+	w.schedule("s2", func(s *Scheduler) { quickPace(&s.pace) })
+	w.awaitStatus(id, streams.Lost)
+}
+
+func TestARestartedRunnerHasLostWhatItRan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
+	r := w.run("r1", 8, g.wait)
+	old := w.request("core.echo", "", 1)
+	w.awaitStatus(old, streams.Running)
+	r.since = time.Now().UTC()
+	r.beat()
+	w.awaitStatus(old, streams.Lost)
+	young := w.request("core.echo", "", 1)
+	w.awaitStatus(young, streams.Running)
+	r.beat()
+	g.end(young)
+	w.awaitStatus(young, streams.Succeeded)
+}
+
+func TestALivingRunnerKeepsWhatItRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	s := w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
+	w.run("r1", 8, g.wait)
+	id := w.request("core.echo", "", 1)
+	w.awaitStatus(id, streams.Running)
+	term := s.leading.current.Load()
+	for range 5 { // more visits than silence takes: the entry is read each time and found
+		eventually(t, "a sign of life", func() bool {
+			var quiet bool
+			_ = term.do(t.Context(), func() { quiet = time.Since(term.fleet.runners["r1"].seen) > 150*time.Millisecond })
+			return quiet
+		})
+		eventually(t, "a visit", func() bool {
+			var heard bool
+			_ = term.do(t.Context(), func() { heard = time.Since(term.fleet.runners["r1"].seen) < 150*time.Millisecond })
+			return heard
+		})
+	}
+	if st, err := w.facts.Last(t.Context(), "core.echo", id); err != nil || st.Status != streams.Running {
+		t.Errorf("state %+v, %v", st, err)
+	}
+}
+
+// Somebody who was late puts the queue message of an ended execution back, and the leader has never heard of it.
+func TestAStaleQueueMessageIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.schedule("s1")
+	w.run("r1", 8, func(string) {})
+	id := w.request("core.echo", "", 1)
+	fact := w.awaitStatus(id, streams.Succeeded)
+	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+	if seq, err := w.facts.Enqueue(t.Context(), fact); err != nil || seq == 0 {
+		t.Fatal(seq, err)
+	}
+	eventually(t, "an empty QUEUE, by memory", func() bool { return w.queueLength() == 0 })
+	first.stop()
+	second := w.schedule("s2", func(s *Scheduler) { quickPace(&s.pace) })
+	w.awaitLeader(second)
+	if seq, err := w.facts.Enqueue(t.Context(), fact); err != nil || seq == 0 {
+		t.Fatal(seq, err)
+	}
+	eventually(t, "an empty QUEUE, by looking", func() bool { return w.queueLength() == 0 })
+	next := w.request("core.echo", "", 1)
+	w.awaitStatus(next, streams.Succeeded)
+	w.checkHistory(1, []string{id, next})
+}
+
+func TestWhatIsLostFromRunsIsDispatchedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
+	ids := w.requestMany(2, "core.echo", 1)
+	w.awaitPhase(ids[0], admission.Dispatched, s)
+	runs, err := w.bus.JS.Stream(t.Context(), streams.Runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a dispatch", func() bool { return w.onRuns() == 2 })
+	subject, err := streams.RunSubject(streams.DefaultPool, ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runs.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+		t.Fatal(err)
+	}
+	w.run("r1", 1, func(string) {})
+	w.await(streams.Succeeded, 2)
+	w.checkHistory(1, ids)
+}
+
+// The marker itself is lost with RUNS: the leader is refused, takes the leadership again and goes on.
+func TestALeaderSurvivesTheLossOfRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.run("r1", 4, func(string) {})
+	w.awaitLeader(w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) }))
+	runs, err := w.bus.JS.Stream(t.Context(), streams.Runs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := runs.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ids := w.requestMany(3, "core.echo", 1)
+	w.await(streams.Succeeded, 3)
+	w.checkHistory(1, ids)
+}
+
+func TestARequestWhoseRequesterDiedIsQueued(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.awaitLeader(w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) }))
+	w.run("r1", 1, func(string) {})
+	id := execution.NewID()
+	m, err := execution.NewMessage(execution.Fact{ID: id, Action: "core.echo", Status: streams.Requested, Attempt: 1, Pool: "default", RequestedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.bus.JS.PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitStatus(id, streams.Succeeded)
+}
+
+func TestWhatIsNotARequestIsTakenOffTheQueue(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, subject := range []string{"attune.queue.junk", "attune.queue.core.echo._.not-an-id", "attune.queue._leader.1"} {
+		if _, err := w.bus.JS.Publish(t.Context(), subject, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.schedule("s1")
+	w.run("r1", 1, func(string) {})
+	id := w.request("core.echo", "", 1)
+	w.awaitStatus(id, streams.Succeeded)
+	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
+}
+
+// A connection that breaks and comes back costs time, nothing else.
+func TestARestartOfTheServerCostsOnlyTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
+	w.run("r1", 4, func(string) {})
+	ids := w.requestMany(50, "core.echo", 1)
+	w.await(streams.Succeeded, 10)
+	if err := w.server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		eventually(t, "the end of "+id, func() bool {
+			st, err := w.facts.Last(t.Context(), "core.echo", id)
+			return err == nil && execution.Final(st.Status)
+		})
+	}
+}
+
+func TestQuestionsAreAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	g := w.newGate()
+	w.awaitLeader(w.schedule("s1"))
+	w.run("r1", 8, g.wait)
+	ids := w.requestMany(4, "core.echo", 2)
+	w.awaitStatus(ids[1], streams.Running)
+	var pos streams.Position
+	w.ask(streams.RPCQueuePosition, streams.PositionRequest{ID: ids[3]}, &pos)
+	if pos.Position != 2 || !pos.Known {
+		t.Errorf("position %+v, want 2", pos)
+	}
+	var list streams.QueueList
+	w.ask(streams.RPCQueueList, struct{}{}, &list)
+	if len(list.Queues) != 1 || list.Queues[0].Waiting != 2 || list.Queues[0].Running != 2 || list.Queues[0].Limit != 2 {
+		t.Errorf("list %+v", list)
+	}
+	var view streams.QueueView
+	w.ask(streams.RPCQueueShow, streams.QueueRequest{Action: "core.echo", Offset: 1, Limit: 2}, &view)
+	if got := idsOf(view.Entries); !slices.Equal(got, ids[1:3]) || view.Entries[1].Position != 1 {
+		t.Errorf("part of the line %+v", view.Entries)
+	}
+	w.ask(streams.RPCQueueShow, streams.QueueRequest{Action: "not an action"}, &view)
+	if view.Error == "" {
+		t.Error("a question about nonsense was answered")
+	}
+}
+
+// A position may be asked for before the leader has read the message; it waits for it, but not for ever.
+func TestAPositionIsAnsweredWhenTheMessageHasBeenRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.awaitLeader(w.schedule("s1"))
+	w.request("core.echo", "", 1)
+	var wg sync.WaitGroup
+	for range 50 {
+		id := execution.NewID()
+		r, err := w.facts.Request(t.Context(), execution.Request{ID: id, Action: "core.echo", Pool: "default", Limit: 1, Parameters: []byte(`{}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			var p streams.Position
+			w.ask(streams.RPCQueuePosition, streams.PositionRequest{ID: id, After: r.QueueSeq}, &p)
+			if !p.Known || p.Position == 0 {
+				t.Errorf("position %+v", p)
+			}
+		})
+	}
+	wg.Wait()
+	var p streams.Position
+	w.ask(streams.RPCQueuePosition, streams.PositionRequest{ID: execution.NewID(), After: 1 << 40}, &p)
+	if p.Known {
+		t.Errorf("position %+v of nobody", p)
+	}
+}

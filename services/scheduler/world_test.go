@@ -1,0 +1,427 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/natsserver"
+	"github.com/attune/attune/pkg/natsserver/natstest"
+	"github.com/attune/attune/streams"
+)
+
+const patience = 20 * time.Second
+
+// world is a server with everything that a test watches.
+type world struct {
+	t      testing.TB
+	server *natsserver.Server
+	bus    *bus.Bus
+	facts  *execution.Facts
+	gates  []*gate
+
+	mu      sync.Mutex // guards the fields below
+	seen    []execution.Fact
+	changed chan struct{} // closed at the next fact
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	server := natstest.Start(t)
+	b := natstest.Connect(t, server)
+	w := &world{t: t, server: server, bus: b, facts: execution.NewFacts(b.JS), changed: make(chan struct{})}
+	c, err := b.JS.OrderedConsumer(t.Context(), streams.Executions, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := c.Consume(w.note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { running.Stop(); <-running.Closed() })
+	return w
+}
+
+func (w *world) note(m jetstream.Msg) {
+	f, err := execution.ParseFact(m.Data())
+	if err != nil {
+		w.t.Error(err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen = append(w.seen, f)
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *world) history() []execution.Fact {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.seen[:len(w.seen):len(w.seen)]
+}
+
+// await waits until so many facts of a status have been seen.
+func (w *world) await(status streams.Status, n int) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%d %s", n, status), func(all []execution.Fact) bool {
+		for _, f := range all {
+			if f.Status == status {
+				n--
+			}
+		}
+		return n <= 0
+	})
+}
+
+// awaitStatus waits until an execution has had a status.
+func (w *world) awaitStatus(id string, status streams.Status) execution.Fact {
+	w.t.Helper()
+	var found execution.Fact
+	w.until(id+" "+string(status), func(all []execution.Fact) bool {
+		for _, f := range all {
+			if f.ID == id && f.Status == status {
+				found = f
+			}
+		}
+		return found.ID != ""
+	})
+	return found
+}
+
+// until waits until what is asked of the facts since the last question is true.
+func (w *world) until(what string, ok func([]execution.Fact) bool) {
+	w.t.Helper()
+	timeout := time.After(patience)
+	from := 0
+	for {
+		w.mu.Lock()
+		all, changed := w.seen[from:], w.changed
+		from = len(w.seen)
+		w.mu.Unlock()
+		if ok(all) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			w.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// eventually asks again until the answer is yes.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	timeout := time.After(patience)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func testLogger() *slog.Logger {
+	if os.Getenv("ATTUNE_TEST_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// copyOf is a scheduler with a connection of its own.
+type copyOf struct {
+	*Scheduler
+	stop func() // clean
+	kill func() // as by kill -9: it says nothing more to the server
+}
+
+func quickPace(p *pace) {
+	*p = pace{
+		claim: 200 * time.Millisecond, unsent: 50 * time.Millisecond, orphan: 300 * time.Millisecond, visit: 100 * time.Millisecond,
+		silence: 500 * time.Millisecond, newcomer: 200 * time.Millisecond, spool: 200 * time.Millisecond, recovery: 200 * time.Millisecond,
+	}
+}
+
+// schedule starts a scheduler.
+func (w *world) schedule(id string, change ...func(*Scheduler)) *copyOf {
+	w.t.Helper()
+	b := natstest.Connect(w.t, w.server)
+	s, err := New(Config{Bus: b, ID: id, Logger: testLogger().With(slog.String("copy", id))})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, c := range change {
+		c(s)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(ctx); !errors.Is(err, context.Canceled) {
+			w.t.Errorf("scheduler %s: %v", id, err)
+		}
+	}()
+	stop := func() { cancel(); <-done }
+	w.t.Cleanup(stop)
+	return &copyOf{Scheduler: s, stop: stop, kill: func() { b.Conn.Close(); stop() }}
+}
+
+func (w *world) awaitLeader(c *copyOf) {
+	w.t.Helper()
+	eventually(w.t, "a leader", func() bool { return c.leading.current.Load() != nil })
+}
+
+// request requests an execution and gives its id.
+func (w *world) request(action, key string, limit int) string {
+	w.t.Helper()
+	id := execution.NewID()
+	_, err := w.facts.Request(w.t.Context(), execution.Request{
+		ID: id, Action: action, PackDigest: "d", Parameters: json.RawMessage(`{}`), Key: key, Limit: limit, Pool: streams.DefaultPool, By: "test",
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) requestMany(n int, action string, limit int) []string {
+	w.t.Helper()
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = w.request(action, "", limit)
+	}
+	return ids
+}
+
+// puppet is a runner that speaks the real protocol and runs nothing.
+type puppet struct {
+	name  string
+	since time.Time
+	facts *execution.Facts
+	w     *world
+	slots chan struct{}
+	work  func(id string) // returns when the execution is to succeed
+	wg    sync.WaitGroup
+}
+
+// run starts a runner with a heartbeat.
+func (w *world) run(name string, slots int, work func(id string)) *puppet {
+	w.t.Helper()
+	b := natstest.Connect(w.t, w.server)
+	p := &puppet{name: name, since: time.Now().UTC(), facts: execution.NewFacts(b.JS), w: w, slots: make(chan struct{}, slots), work: work}
+	p.beat()
+	pool, err := streams.PoolConsumer(streams.DefaultPool)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c, err := b.JS.Consumer(w.t.Context(), streams.Runs, pool)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	running, err := c.Consume(p.handle, jetstream.PullMaxMessages(max(slots, 2)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		for _, g := range w.gates {
+			g.openAll()
+		}
+		running.Stop()
+		<-running.Closed()
+		p.wg.Wait()
+	})
+	return p
+}
+
+func (p *puppet) beat() {
+	p.w.t.Helper()
+	kv, err := p.w.bus.JS.KeyValue(p.w.t.Context(), streams.BucketRunners)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	data, err := json.Marshal(streams.RunnerInfo{Version: 1, Name: p.name, StartedAt: p.since})
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	if _, err := kv.Put(p.w.t.Context(), p.name, data); err != nil {
+		p.w.t.Fatal(err)
+	}
+}
+
+// die removes the runner's entry, as its expiry does.
+func (p *puppet) die() {
+	p.w.t.Helper()
+	kv, err := p.w.bus.JS.KeyValue(p.w.t.Context(), streams.BucketRunners)
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	if err := kv.Purge(p.w.t.Context(), p.name); err != nil {
+		p.w.t.Fatal(err)
+	}
+}
+
+func (p *puppet) handle(m jetstream.Msg) {
+	p.slots <- struct{}{}
+	var run streams.Run
+	if err := json.Unmarshal(m.Data(), &run); err != nil {
+		p.w.t.Error(err)
+	}
+	st, ok := p.claim(run)
+	if err := m.Ack(); err != nil {
+		p.w.t.Logf("ack: %v", err)
+	}
+	if !ok {
+		<-p.slots
+		return
+	}
+	p.wg.Go(func() {
+		defer func() { <-p.slots }()
+		p.work(run.ID)
+		p.end(st)
+	})
+}
+
+func (p *puppet) claim(run streams.Run) (execution.State, bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	st, err := p.facts.Last(ctx, run.Action, run.ID)
+	if err != nil || st.Status != streams.Requested || st.Attempt != run.Attempt {
+		return st, false
+	}
+	now := time.Now().UTC()
+	st.Status, st.Runner, st.StartedAt, st.At = streams.Running, p.name, &now, now
+	was := st
+	was.Status = streams.Requested
+	st.Sequence, err = p.facts.Append(ctx, was, st.Fact)
+	return st, err == nil
+}
+
+func (p *puppet) end(st execution.State) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	to := st.Fact
+	now := time.Now().UTC()
+	to.Status, to.At, to.EndedAt = streams.Succeeded, now, &now
+	if _, err := p.facts.Append(ctx, st, to); err != nil && !errors.Is(err, execution.ErrStale) && !errors.Is(err, context.DeadlineExceeded) {
+		p.w.t.Logf("end %s: %v", st.ID, err)
+	}
+}
+
+// gate lets executions end when the test says so, and all when it is over.
+type gate struct {
+	over chan struct{} // closed when all are to end
+
+	mu   sync.Mutex // guards the field below
+	open map[string]chan struct{}
+}
+
+func (w *world) newGate() *gate {
+	g := &gate{over: make(chan struct{}), open: map[string]chan struct{}{}}
+	w.gates = append(w.gates, g)
+	return g
+}
+
+func (g *gate) of(id string) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c, ok := g.open[id]
+	if !ok {
+		c = make(chan struct{})
+		g.open[id] = c
+	}
+	return c
+}
+
+func (g *gate) wait(id string) {
+	select {
+	case <-g.of(id):
+	case <-g.over:
+	}
+}
+
+func (g *gate) end(id string) { close(g.of(id)) }
+
+func (g *gate) openAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	select {
+	case <-g.over:
+	default:
+		close(g.over)
+	}
+}
+
+// checkHistory looks through all facts: each execution ran exactly once, those of a queue started in the order
+// of their ids, and never more than limit of a queue ran at once.
+func (w *world) checkHistory(limit int, ids []string) {
+	w.t.Helper()
+	place := map[string]int{}
+	for i, id := range ids {
+		place[id] = i
+	}
+	started, ended := map[string]bool{}, map[string]bool{}
+	running, last := map[string]int{}, map[string]int{}
+	for _, f := range w.history() {
+		at, ours := place[f.ID]
+		queue := f.Action + " " + f.Key
+		switch {
+		case !ours || f.Status == streams.Requested || f.Status == streams.Canceling:
+		case f.Status == streams.Running:
+			running[queue]++
+			if running[queue] > limit {
+				w.t.Errorf("%d of %q run at once, limit %d", running[queue], queue, limit)
+			}
+			if started[f.ID] {
+				w.t.Errorf("execution %d started twice", at)
+			}
+			if before, ok := last[queue]; ok && before > at {
+				w.t.Errorf("execution %d of %q started after %d", at, queue, before)
+			}
+			started[f.ID], last[queue] = true, at
+		default:
+			if started[f.ID] {
+				running[queue]--
+			}
+			ended[f.ID] = true
+		}
+	}
+	if len(ended) != len(ids) {
+		w.t.Errorf("%d of %d executions ended", len(ended), len(ids))
+	}
+}
+
+func (w *world) queueLength() uint64 {
+	s, err := w.bus.JS.Stream(w.t.Context(), streams.Queue)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+func (w *world) ask(subject string, request, reply any) {
+	w.t.Helper()
+	data, err := json.Marshal(request)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m, err := w.bus.Conn.Request(subject, data, patience)
+	if err != nil {
+		w.t.Fatalf("ask %s: %v", subject, err)
+	}
+	if err := json.Unmarshal(m.Data, reply); err != nil {
+		w.t.Fatal(err)
+	}
+}
