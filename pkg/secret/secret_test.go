@@ -1,0 +1,265 @@
+package secret_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"github.com/attune/attune/pkg/database/dbtest"
+	"github.com/attune/attune/pkg/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const canary = "s3cr3t-c4nary-value"
+
+func keyFile(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "keys", "secrets.key")
+}
+
+func open(t testing.TB, pool *pgxpool.Pool, file string) *secret.Store {
+	t.Helper()
+	s, err := secret.Open(t.Context(), pool, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func set(t testing.TB, s *secret.Store, name, value string) {
+	t.Helper()
+	if err := s.Set(t.Context(), name, []byte(value)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t testing.TB, s *secret.Store, name string) string {
+	t.Helper()
+	v, err := s.Get(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(v)
+}
+
+func TestSecretsAreKeptOverRestarts(t *testing.T) {
+	t.Parallel()
+	pool, file := dbtest.New(t), keyFile(t)
+	s := open(t, pool, file)
+	set(t, s, "TOKEN", canary)
+	set(t, s, "OTHER", "x")
+	set(t, s, "TOKEN", canary+"-2")
+	s = open(t, pool, file)
+	if got := get(t, s, "TOKEN"); got != canary+"-2" {
+		t.Errorf("TOKEN is %q", got)
+	}
+	infos, err := s.List(t.Context())
+	if err != nil || len(infos) != 2 || infos[0].Name != "OTHER" || infos[1].Version != 2 {
+		t.Errorf("list %+v, %v", infos, err)
+	}
+	if err := s.Delete(t.Context(), "TOKEN"); err != nil {
+		t.Error(err)
+	}
+	for _, err := range []error{s.Delete(t.Context(), "TOKEN"), second(s.Get(t.Context(), "TOKEN")), second(s.Values(t.Context(), []string{"OTHER", "TOKEN"}))} {
+		if !errors.Is(err, secret.ErrNotFound) {
+			t.Errorf("a deleted secret: %v", err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestTheDatabaseHoldsNoValueInClear(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.New(t)
+	set(t, open(t, pool, keyFile(t)), "TOKEN", canary)
+	var row string
+	if err := pool.QueryRow(t.Context(), "SELECT s::text || encode(s.sealed, 'escape') FROM secrets s").Scan(&row); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(row, canary) || strings.Contains(row, fmt.Sprintf("%x", canary)) {
+		t.Errorf("row holds the value: %s", row)
+	}
+}
+
+func TestTheKeyFileIsForItsOwnerOnly(t *testing.T) {
+	t.Parallel()
+	pool, file := dbtest.New(t), keyFile(t)
+	open(t, pool, file)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode() != 0o400 {
+		t.Fatalf("key file: %v, %v", info.Mode(), err)
+	}
+	if err := os.Chmod(file, 0o440); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.Open(t.Context(), pool, file); !errors.Is(err, secret.ErrKeyFile) {
+		t.Errorf("open with a key that others may read: %v", err)
+	}
+}
+
+func TestWithoutTheRightKeyTheStoreDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	pool, file := dbtest.New(t), keyFile(t)
+	open(t, pool, file) // even when there is no secret yet
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := keyFile(t)
+	open(t, dbtest.New(t), other)
+	foreign, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		content []byte
+		want    error
+	}{
+		"missing":   {nil, secret.ErrKeyMissing},
+		"another":   {foreign, secret.ErrKeyWrong},
+		"empty":     {[]byte{}, secret.ErrKeyFile},
+		"truncated": {good[:len(good)/2], secret.ErrKeyFile},
+		"nonsense":  {[]byte("not a key"), secret.ErrKeyFile},
+		"zeros":     {bytes.Repeat([]byte{0}, 32), secret.ErrKeyFile},
+	}
+	for name, tt := range tests {
+		at := keyFile(t)
+		if tt.content != nil {
+			writeKey(t, at, tt.content)
+		}
+		if _, err := secret.Open(t.Context(), pool, at); !errors.Is(err, tt.want) {
+			t.Errorf("%s key: %v, want %v", name, err, tt.want)
+		}
+		if _, err := os.Stat(at); tt.content == nil && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s key: a file was made", name)
+		}
+	}
+	writeKey(t, keyFile(t), good)
+	open(t, pool, file)
+}
+
+func writeKey(t testing.TB, file string, content []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, content, 0o400); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTwoFirstStartsAtOnceAgreeOnOneKey(t *testing.T) {
+	t.Parallel()
+	pool, file := dbtest.New(t), keyFile(t)
+	done := make(chan error)
+	for range 4 {
+		go func() { _, err := secret.Open(context.Background(), pool, file); done <- err }()
+	}
+	for range 4 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A start that died after it had written the file and before it recorded the key leaves no trouble.
+func TestAFirstStartMayBeRepeated(t *testing.T) {
+	t.Parallel()
+	file := keyFile(t)
+	open(t, dbtest.New(t), file)
+	pool := dbtest.New(t)
+	set(t, open(t, pool, file), "A", canary)
+	if got := get(t, open(t, pool, file), "A"); got != canary {
+		t.Errorf("A is %q", got)
+	}
+}
+
+func TestARowDoesNotOpenInAnothersPlace(t *testing.T) {
+	t.Parallel()
+	for name, statement := range map[string]string{
+		"copied over another":    "UPDATE secrets SET wrapped_key = a.wrapped_key, sealed = a.sealed FROM secrets a WHERE secrets.name = 'B' AND a.name = 'A'",
+		"value of another":       "UPDATE secrets SET sealed = a.sealed FROM secrets a WHERE secrets.name = 'B' AND a.name = 'A'",
+		"another version":        "UPDATE secrets SET version = 7 WHERE name = 'B'",
+		"renamed":                "UPDATE secrets SET name = CASE name WHEN 'A' THEN 'C' ELSE 'A' END; UPDATE secrets SET name = 'B' WHERE name = 'C'",
+		"a bit of the value":     "UPDATE secrets SET sealed = set_bit(sealed, 300, 1 - get_bit(sealed, 300)) WHERE name = 'B'",
+		"a bit of the data key":  "UPDATE secrets SET wrapped_key = set_bit(wrapped_key, 300, 1 - get_bit(wrapped_key, 300)) WHERE name = 'B'",
+		"cut, but long enough":   "UPDATE secrets SET sealed = substring(sealed from 1 for 41) WHERE name = 'B'",
+		"of a key that is other": "INSERT INTO secret_keys (id, proof, current) VALUES ('0123456789abcdef', '', false); UPDATE secrets SET key_id = '0123456789abcdef' WHERE name = 'B'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool := dbtest.New(t)
+			s := open(t, pool, keyFile(t))
+			set(t, s, "A", canary)
+			set(t, s, "B", "the value of B")
+			conn, err := pool.Acquire(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = conn.Conn().PgConn().Exec(t.Context(), statement).ReadAll()
+			conn.Release()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := s.Get(t.Context(), "B")
+			if !errors.Is(err, secret.ErrSealed) || v != nil {
+				t.Errorf("B is %q, %v", v, err)
+			}
+			if strings.Contains(fmt.Sprint(err), canary) {
+				t.Errorf("error shows the value: %v", err)
+			}
+		})
+	}
+}
+
+func TestWhatMayNotBeSet(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t), keyFile(t))
+	for _, name := range []string{"", "1A", "A B", "A.B", "Ä", "A\x00", strings.Repeat("A", 64), "$(id)", "_A"} {
+		if err := s.Set(t.Context(), name, []byte(canary)); !errors.Is(err, secret.ErrBadName) || strings.Contains(err.Error(), canary) {
+			t.Errorf("name %q: %v", name, err)
+		}
+	}
+	for _, value := range []string{"", "\xff", strings.Repeat("x", secret.MaxValue+1)} {
+		if err := s.Set(t.Context(), "A", []byte(value)); !errors.Is(err, secret.ErrBadValue) || len(err.Error()) > 200 {
+			t.Errorf("value of %d bytes: %v", len(value), err)
+		}
+	}
+	for _, value := range []string{"x", "line\nline\n", "a\x00b", "é\u2028", strings.Repeat("x", secret.MaxValue)} {
+		set(t, s, "A", value)
+		if got := get(t, s, "A"); got != value {
+			t.Errorf("value of %d bytes came back as %d", len(value), len(got))
+		}
+	}
+}
+
+func TestManyMaySetOneSecretAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t, dbtest.New(t), keyFile(t))
+	done := make(chan error)
+	for i := range 8 {
+		go func() { done <- s.Set(context.Background(), "A", fmt.Appendf(nil, "value %d", i)) }()
+	}
+	for range 8 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	infos, err := s.List(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].Version != 8 {
+		t.Errorf("list %+v, %v", infos, err)
+	}
+	if got := get(t, s, "A"); !strings.HasPrefix(got, "value ") {
+		t.Errorf("A is %q", got)
+	}
+}

@@ -1,0 +1,170 @@
+package secret
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+// Values gives the values of secrets; Store does.
+type Values interface {
+	Values(ctx context.Context, names []string) (map[string][]byte, error)
+}
+
+// Declarations tells which secrets an action declares, in the pack of that digest; Packs does.
+type Declarations interface {
+	Declared(ctx context.Context, action pack.Ref, digest string) ([]string, error)
+}
+
+// ServeConfig describes who answers for secrets. All fields are required.
+type ServeConfig struct {
+	Bus          *bus.Bus
+	Values       Values
+	Declarations Declarations
+	Logger       *slog.Logger
+}
+
+const (
+	servers       = 8 // requests answered at once: each is a few reads
+	answerTimeout = 4 * time.Second
+	queueGroup    = "secrets"
+)
+
+// Serve answers runners that ask for secrets, until ctx ends. Several copies share the work.
+func Serve(ctx context.Context, c ServeConfig) error {
+	runners, err := c.Bus.JS.KeyValue(ctx, streams.BucketRunners)
+	if err != nil {
+		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketRunners, err)
+	}
+	sub, err := c.Bus.Conn.QueueSubscribeSync(streams.RPCSecret, queueGroup)
+	if err != nil {
+		return fmt.Errorf("serve secrets: subscribe %s: %w", streams.RPCSecret, err)
+	}
+	r := responder{ServeConfig: c, runners: runners, facts: execution.NewFacts(c.Bus.JS)}
+	var g errgroup.Group
+	g.SetLimit(servers)
+	for {
+		m, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			_ = sub.Unsubscribe() // fails only when the connection has been closed
+			_ = g.Wait()          // the functions return nil
+			return fmt.Errorf("serve secrets: %w", err)
+		}
+		g.Go(func() error { r.respond(ctx, m); return nil })
+	}
+}
+
+type responder struct {
+	ServeConfig
+	runners jetstream.KeyValue
+	facts   *execution.Facts
+}
+
+func (r responder) respond(ctx context.Context, m *nats.Msg) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	a, err := r.answer(ctx, m.Data)
+	if err != nil {
+		a = answer{Version: wireVersion, Refused: reason(err), Retry: !final(err)}
+		r.Logger.WarnContext(ctx, "secrets not given", slog.Any(logging.Error, err))
+	}
+	data, err := json.Marshal(a)
+	if err == nil {
+		err = m.Respond(data)
+	}
+	if err != nil {
+		r.Logger.WarnContext(ctx, "answer for secrets not sent", slog.Any(logging.Error, err))
+	}
+}
+
+// final tells whether asking again would change nothing.
+func final(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrBadName)
+}
+
+// reason is what a runner, and with it a user, is told. What went wrong inside stays in our log.
+func reason(err error) string {
+	if final(err) {
+		return err.Error()
+	}
+	return "secrets cannot be read now"
+}
+
+func (r responder) answer(ctx context.Context, data []byte) (answer, error) {
+	q, err := parseRequest(data)
+	if err != nil {
+		return answer{}, errors.Join(ErrRefused, err)
+	}
+	st, err := r.permit(ctx, q)
+	if err != nil {
+		return answer{}, err
+	}
+	key, err := r.keyOf(ctx, st.Runner)
+	if err != nil {
+		return answer{}, err
+	}
+	values, err := r.Values.Values(ctx, q.Names)
+	if err != nil {
+		return answer{}, err
+	}
+	g := grant{Execution: q.Execution, Attempt: q.Attempt, Nonce: q.Nonce, Values: make(map[string]string, len(values))}
+	for name, v := range values {
+		g.Values[name] = string(v)
+	}
+	return sealTo(key, g)
+}
+
+// permit gives the execution's state when it runs at that attempt and its action declares all the names.
+func (r responder) permit(ctx context.Context, q request) (execution.State, error) {
+	st, err := r.facts.Find(ctx, q.Execution)
+	if errors.Is(err, execution.ErrNotFound) || errors.Is(err, streams.ErrBadToken) {
+		return st, fmt.Errorf("execution %.60q is not known: %w", q.Execution, ErrRefused)
+	}
+	if err != nil {
+		return st, err
+	}
+	if st.Status != streams.Running || st.Attempt != q.Attempt {
+		return st, fmt.Errorf("execution %s is %s at attempt %d, asked for attempt %d: %w", st.ID, st.Status, st.Attempt, q.Attempt, ErrRefused)
+	}
+	action, err := pack.ParseRef(st.Action)
+	if err != nil {
+		return st, fmt.Errorf("execution %s: %w: %w", st.ID, ErrRefused, err)
+	}
+	declared, err := r.Declarations.Declared(ctx, action, st.PackDigest)
+	if err != nil {
+		return st, fmt.Errorf("execution %s: secrets of action %s: %w", st.ID, action, err)
+	}
+	for _, n := range q.Names {
+		if !slices.Contains(declared, n) {
+			return st, fmt.Errorf("action %s does not declare secret %s: %w", action, n, ErrRefused)
+		}
+	}
+	return st, nil
+}
+
+// keyOf gives the curve key in a runner's heartbeat. It may be missing for a moment after the runner's start.
+func (r responder) keyOf(ctx context.Context, runner string) (string, error) {
+	entry, err := r.runners.Get(ctx, runner)
+	if err != nil {
+		return "", fmt.Errorf("runner %s: %w", runner, err)
+	}
+	var info streams.RunnerInfo
+	if err := json.Unmarshal(entry.Value(), &info); err != nil {
+		return "", fmt.Errorf("runner %s: parse heartbeat: %w", runner, err)
+	}
+	return info.XKey, nil
+}
