@@ -21,7 +21,7 @@ func New(version string) *cobra.Command {
 	a := &app{version: version}
 	root := group("attune", "Event-driven automation: sensors notice, rules decide, actions do",
 		"attune run core.echo message=hi --follow",
-		packCommand(a), actionCommand(a), runCommand(a), executionCommand(a), logsCommand(a), eventCommand(a),
+		packCommand(a), actionCommand(a), runCommand(a), executionCommand(a), logsCommand(a, "attune logs"), eventCommand(a),
 		ruleCommand(a), triggerCommand(a), sensorCommand(a), queueCommand(a), runnerCommand(a), secretCommand(a),
 		doctorCommand(a), completionCommand(), versionCommand(a))
 	root.Version = version

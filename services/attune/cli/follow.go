@@ -149,12 +149,11 @@ const (
 	streamStderr = "stderr"
 )
 
-func logsCommand(a *app) *cobra.Command { return executionLogs(a, "logs") }
-
-func executionLogs(a *app, name string) *cobra.Command {
+// logsCommand is the short form of execution logs; path is how it is called.
+func logsCommand(a *app, path string) *cobra.Command {
 	var l client.Log
-	c := command(name+" ID [-f] [--stream stdout|stderr] [--tail N]", "Print the output of an execution",
-		"attune logs -f 0199f3a0-7d1c-7000-8000-000000000001\nattune logs 0199f3a0-7d1c-7000-8000-000000000001 --stream stderr --tail 20",
+	c := command("logs ID [-f] [--stream stdout|stderr] [--tail N]", "Print the output of an execution",
+		path+" -f 0199f3a0-7d1c-7000-8000-000000000001\n"+path+" 0199f3a0-7d1c-7000-8000-000000000001 --stream stderr --tail 20",
 		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
 			l.Execution = args[0]
 			return printLogs(ctx, s, l)
