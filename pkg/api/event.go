@@ -44,3 +44,9 @@ type Decision struct {
 	Execution string          `json:"execution,omitempty" doc:"The execution that was requested."`
 	Action    string          `json:"action,omitempty"`
 }
+
+// DeliveryAccepted is the answer to a webhook's delivery.
+type DeliveryAccepted struct {
+	ID   string `json:"id,omitempty" format:"uuid" doc:"The event's id."`
+	Note string `json:"note,omitempty" doc:"Why there is no event."`
+}

@@ -57,6 +57,7 @@ const (
 	CodeInvalidCursor      = "invalid_cursor"        // 400
 	CodeUnauthorized       = "unauthorized"          // 401: no token, or not the right one
 	CodeBadSignature       = "bad_signature"         // 401: a webhook's signature is missing or wrong
+	CodeWebhookClosed      = "webhook_closed"        // 403: the trigger's webhook is not set up to take deliveries
 	CodeNotFound           = "not_found"             // 404
 	CodeMethodNotAllowed   = "method_not_allowed"    // 405
 	CodeNotAcceptable      = "not_acceptable"        // 406

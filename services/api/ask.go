@@ -1,0 +1,63 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/attune/attune/streams"
+)
+
+// How long the leading scheduler may take to answer. A position may wait until it has read the newest request.
+const (
+	askTimeout      = 2 * time.Second
+	positionTimeout = 1500 * time.Millisecond
+)
+
+var (
+	// errScheduler is returned when no scheduler answered.
+	errScheduler = errors.New("no scheduler answers")
+	// errNATSDeadline is the cause of the end of a request that took too long.
+	errNATSDeadline = errors.New("the request took too long")
+)
+
+// ask asks the leading scheduler.
+func ask[T any](ctx context.Context, s *Server, subject string, question any) (T, error) {
+	var out T
+	data, err := json.Marshal(question)
+	if err != nil {
+		return out, fmt.Errorf("ask %s: %w", subject, err)
+	}
+	if s.config.Bus.Conn.Status() != nats.CONNECTED {
+		return out, fmt.Errorf("ask %s: %w", subject, nats.ErrDisconnected)
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	msg, err := s.config.Bus.Conn.RequestWithContext(ctx, subject, data)
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+		return out, fmt.Errorf("ask %s: %w", subject, errScheduler)
+	}
+	if err != nil {
+		return out, fmt.Errorf("ask %s: %w", subject, err)
+	}
+	if err := json.Unmarshal(msg.Data, &out); err != nil {
+		return out, fmt.Errorf("answer to %s: %w", subject, err)
+	}
+	return out, nil
+}
+
+// position gives an execution's place in line, or nil when nobody knows it in time. After is the sequence of its
+// queue message, 0 when that is not known.
+func (s *Server) position(ctx context.Context, id string, after uint64) *int {
+	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
+	defer cancel()
+	p, err := ask[streams.Position](ctx, s, streams.RPCQueuePosition, streams.PositionRequest{ID: id, After: after})
+	if err != nil || !p.Known {
+		return nil
+	}
+	return &p.Position
+}

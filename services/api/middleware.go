@@ -1,0 +1,61 @@
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	wire "github.com/attune/attune/pkg/api"
+)
+
+// recover turns a panic of a handler into an answer and a log line.
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault == http.ErrAbortHandler {
+				panic(fault)
+			}
+			s.log.ErrorContext(r.Context(), "handler panicked", slog.String("request", middleware.GetReqID(r.Context())),
+				slog.Any("panic", fault), slog.String("stack", string(debug.Stack())))
+			write(w, problem(http.StatusInternalServerError, wire.CodeInternal,
+				"something went wrong inside; the service's log has it under request "+middleware.GetReqID(r.Context())))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// plainPath refuses paths that mean one thing encoded and another decoded. No name of ours needs encoding.
+func plainPath(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawPath != "" {
+			write(w, notFound("page", r.URL.Path))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// plainBody refuses compressed bodies, whose size nobody knows, and bounds how long an answer may take to be
+// taken. Streams set a bound of their own.
+func plainBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+			write(w, problem(http.StatusUnsupportedMediaType, wire.CodeUnsupportedMedia, "a body must not be compressed by Content-Encoding"))
+			return
+		}
+		deadline(w, responseTimeout)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// deadline bounds the time until the client must have taken what is written.
+func deadline(w http.ResponseWriter, d time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d)) // a recorder in a test has none
+}
