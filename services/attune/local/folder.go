@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // ErrInUse is returned when another process uses the folder.
@@ -46,10 +47,10 @@ func (f *Folder) take() error {
 	if err != nil {
 		return fmt.Errorf("lock data folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockFile(lock); err != nil {
 		defer lock.Close() //nolint:errcheck // nothing was written
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return fmt.Errorf("%s: %w by process %s; stop that one, or choose another folder with --data", f.Dir, ErrInUse, holder(lock))
+			return fmt.Errorf("%s: %w by process %d; stop that one, or choose another folder with --data", f.Dir, ErrInUse, holder(lock))
 		}
 		return fmt.Errorf("lock data folder %s: %w", f.Dir, err)
 	}
@@ -63,13 +64,41 @@ func (f *Folder) take() error {
 	return nil
 }
 
-func holder(lock *os.File) string {
+// A lock may outlive its process: one that is being killed takes a moment to go, and a child of it that had not
+// become its own program yet has the file open too.
+const (
+	patience  = time.Second     // while its process seems to be there
+	afterlife = 5 * time.Second // when that is gone
+)
+
+// lockFile takes the lock, waiting for one that is about to be given back.
+func lockFile(lock *os.File) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begun := time.Now(); ; <-tick.C {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		if waited := time.Since(begun); waited > afterlife || waited > patience && isAlive(holder(lock)) {
+			return err
+		}
+	}
+}
+
+// holder is the process that has, or had, the lock, 0 when it is not known.
+func holder(lock *os.File) int {
 	text := make([]byte, 20)
 	n, _ := lock.ReadAt(text, 0)
-	if pid := strings.TrimSpace(string(text[:n])); pid != "" {
-		return pid
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
+	if err != nil {
+		return 0
 	}
-	return "unknown"
+	return pid
+}
+
+func isAlive(pid int) bool {
+	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 // Close gives the folder back.
