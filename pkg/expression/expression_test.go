@@ -179,7 +179,7 @@ func TestNothingRunsForLong(t *testing.T) {
 			}
 			start := time.Now()
 			ok, reason, err := c.Match(context.Background(), ev)
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > patience {
 				t.Errorf("took %s", took)
 			}
 			t.Log(ok, clip(reason, 80), err, time.Since(start))
@@ -376,7 +376,7 @@ func FuzzCriteria(f *testing.F) {
 		if ok == (reason != "" || err != nil) {
 			t.Errorf("%v %q %v", ok, reason, err)
 		}
-		if took := time.Since(start); took > 3*time.Second {
+		if took := time.Since(start); took > patience {
 			t.Errorf("took %s", took)
 		}
 	})

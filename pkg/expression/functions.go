@@ -20,7 +20,7 @@ import (
 const (
 	maxText    = 1 << 20  // bytes of a text that a function makes
 	maxPieces  = 10_000   // that split makes
-	maxMatches = 20 << 20 // pattern steps times bytes of one matches, about 0.1 s at the very worst
+	maxMatches = 10 << 20 // pattern steps times bytes of one matches, about 0.1 s at the very worst
 )
 
 const errTooLarge = "too large"
