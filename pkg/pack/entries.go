@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -86,21 +87,21 @@ func (e *entries) register(clean string, folder bool) error {
 func checkName(name string) error {
 	switch {
 	case name == "":
-		return fmt.Errorf("an entry without a name")
+		return errors.New("an entry without a name")
 	case !utf8.ValidString(name):
-		return fmt.Errorf("name is not UTF-8")
+		return errors.New("name is not UTF-8")
 	case len(name) > maxPath:
 		return fmt.Errorf("name is longer than %d bytes", maxPath)
 	case strings.HasPrefix(name, "/"):
-		return fmt.Errorf("absolute name")
+		return errors.New("absolute name")
 	case strings.ContainsRune(name, '\\'):
-		return fmt.Errorf("backslash in the name")
+		return errors.New("backslash in the name")
 	case strings.IndexFunc(name, unicode.IsControl) >= 0:
-		return fmt.Errorf("control character in the name")
+		return errors.New("control character in the name")
 	}
 	for _, component := range strings.Split(name, "/") {
 		if component == ".." {
-			return fmt.Errorf("name leads out of the pack")
+			return errors.New("name leads out of the pack")
 		}
 		if len(component) > maxComponent {
 			return fmt.Errorf("part of the name is longer than %d bytes", maxComponent)

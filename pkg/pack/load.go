@@ -29,7 +29,7 @@ func Load(dir string) (Pack, error) {
 
 // LoadFS is Load for a file system.
 func LoadFS(fsys fs.FS) (Pack, error) {
-	l := &loader{fsys: fsys, files: map[string]file{}, names: map[kind]map[string]*document{}}
+	l := &loader{fsys: fsys, files: map[string]file{}, names: map[kind]map[string]*document{}, left: maxDefinitions}
 	found, mistakes := scan(fsys, DefaultLimits())
 	l.mistakes = mistakes
 	for _, f := range found {
@@ -42,6 +42,9 @@ func LoadFS(fsys fs.FS) (Pack, error) {
 	}
 	return l.pack, nil
 }
+
+// maxDefinitions bounds the YAML files of a pack together, in bytes.
+const maxDefinitions = 4 << 20
 
 // kind is a kind of file; its value is the name of its schema.
 type kind string
@@ -66,6 +69,7 @@ type loader struct {
 	files    map[string]file
 	manifest *document
 	names    map[kind]map[string]*document // what the pack declares; nil for a file that cannot be read
+	left     int64                         // bytes of YAML that may still be read
 	mistakes Mistakes
 	pack     Pack
 }
@@ -115,6 +119,10 @@ func (l *loader) declare(k kind, file string) {
 func (l *loader) readFile(name string) *document {
 	if l.files[name].size > maxYAML {
 		l.mistakes = append(l.mistakes, Mistake{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("larger than %d bytes", maxYAML)})
+		return nil
+	}
+	if l.left -= l.files[name].size; l.left < 0 {
+		l.complain("", "the YAML files of the pack are larger than %d bytes together", maxDefinitions)
 		return nil
 	}
 	data, err := fs.ReadFile(l.fsys, name)

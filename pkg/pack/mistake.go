@@ -39,12 +39,19 @@ func (ms Mistakes) Error() string {
 	return strings.Join(texts, "\n")
 }
 
+// maxMistakes is how many mistakes are told; nobody reads more.
+const maxMistakes = 1000
+
 // sorted orders mistakes by place and drops those that are said twice.
 func (ms Mistakes) sorted() Mistakes {
 	slices.SortStableFunc(ms, func(a, b Mistake) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return slices.Compact(ms)
+	ms = slices.Compact(ms)
+	if more := len(ms) - maxMistakes; more > 0 {
+		ms = append(ms[:maxMistakes], Mistake{Message: fmt.Sprintf("and %d more mistakes", more)})
+	}
+	return ms
 }
 
 // err gives the mistakes as an error, or nil when there are none.

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	maxYAML      = 256 << 10 // bytes of one file
+	maxYAML      = 128 << 10 // bytes of one file
 	maxYAMLDepth = 64
 )
 
@@ -40,13 +40,16 @@ type place struct {
 	key   *yaml.Node // of the mapping entry that holds it, or nil
 }
 
+// lineBreak is what YAML counts as the end of a line.
+var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
+
 // pointer names a value within a document: the steps to it, joined by a character that no YAML text may hold.
 func pointer(path []string) string { return strings.Join(path, "\x00") }
 
 // complain adds a mistake at a line and column of the document.
 func (d *document) complain(line, column int, format string, args ...any) {
 	d.loader.mistakes = append(d.loader.mistakes, Mistake{
-		File: d.file, Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...),
+		File: d.file, Line: max(min(line, len(d.lines)), 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...),
 	})
 }
 
@@ -75,10 +78,10 @@ func (d *document) at(path []string, format string, args ...any) {
 // parse reads a YAML file. It gives nil when there is nothing to look at after the mistakes it reported.
 func (l *loader) parse(file string, data []byte) *document {
 	d := &document{file: file, loader: l, places: map[string]place{}, broken: map[string]bool{}}
+	d.lines = lineBreak.Split(string(data), -1)
 	if !d.readable(data) {
 		return nil
 	}
-	d.lines = strings.Split(string(data), "\n")
 	root := d.load(data)
 	if root == nil {
 		return nil
@@ -152,7 +155,8 @@ func (d *document) syntax(err error) {
 		return
 	}
 	mark := e.Mark
-	if mark.Line == 0 || e.ContextMark.Line > 0 && strings.Contains(e.Message, "end of stream") {
+	atEnd := mark.Line > len(d.lines) || strings.Contains(e.Message, "end of stream")
+	if mark.Line == 0 || atEnd && e.ContextMark.Line > 0 {
 		mark = e.ContextMark
 	}
 	message := e.Message
