@@ -93,10 +93,13 @@ func followRun(ctx context.Context, s *session, id string) error {
 // followLogs copies both streams, each to its own.
 func followLogs(ctx context.Context, s *session, l client.Log, stdout io.Writer) error {
 	var g errgroup.Group
-	for stream, w := range map[string]io.Writer{streamStdout: stdout, streamStderr: s.errw} {
-		l.Stream = stream
-		g.Go(func() error { _, err := s.api.Logs(ctx, l, w); return err })
+	follow := func(stream string, w io.Writer) {
+		one := l
+		one.Stream = stream
+		g.Go(func() error { _, err := s.api.Logs(ctx, one, w); return err })
 	}
+	follow(streamStdout, stdout)
+	follow(streamStderr, s.errw)
 	return g.Wait()
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/pack"
@@ -22,8 +21,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // golden compares a text with a file of testdata.
 func golden(t *testing.T, name, got string) {

@@ -1,0 +1,2 @@
+echo "here we are"
+exec sleep 600
