@@ -44,7 +44,7 @@ func put(ctx context.Context, tx pgx.Tx, in Installed) (Change, error) {
 		VALUES ($1, $2, $3, $4, coalesce($5::jsonb, '{}'), $6, $7, $8, $9)
 		ON CONFLICT (name) DO UPDATE SET version = excluded.version, description = excluded.description,
 			author = excluded.author, runtime = excluded.runtime, digest = excluded.digest,
-			installed_by = excluded.installed_by, schema = excluded.schema, updated_at = now()`,
+			installed_by = excluded.installed_by, schema = excluded.schema, updated_at = greatest(packs.created_at, clock_timestamp())`,
 		p.Name, p.Version, p.Description, p.Author, p.Runtime, in.Digest, in.Source, in.By, nullable(p.Config))
 	return change, err
 }

@@ -34,7 +34,7 @@ func upsert[T any](ctx context.Context, tx pgx.Tx, table, packName string, list 
 	}
 	sql := strings.ReplaceAll(`INSERT INTO TABLE (pack, name, spec)
 		SELECT $1, name, spec::json FROM unnest($2::text[], $3::text[]) AS new (name, spec)
-		ON CONFLICT (pack, name) DO UPDATE SET spec = excluded.spec, updated_at = now()
+		ON CONFLICT (pack, name) DO UPDATE SET spec = excluded.spec, updated_at = clock_timestamp()
 		WHERE TABLE.spec::text <> excluded.spec::text`, "TABLE", table)
 	_, err = tx.Exec(ctx, sql, packName, names, specs)
 	return err
@@ -76,7 +76,7 @@ func upsertRule(ctx context.Context, tx pgx.Tx, packName string, r pack.Rule) er
 			trigger_pack = excluded.trigger_pack, trigger_name = excluded.trigger_name,
 			action_pack = excluded.action_pack, action_name = excluded.action_name,
 			enabled = CASE WHEN rules.enabled_set THEN rules.enabled ELSE excluded.enabled END,
-			updated_at = now()`,
+			updated_at = clock_timestamp()`,
 		packName, r.Name, sourcePack, string(spec),
 		trigger.Pack, trigger.Name, action.Pack, action.Name, r.Enabled == nil || *r.Enabled)
 	return err

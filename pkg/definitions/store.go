@@ -56,7 +56,7 @@ func (s *Store) write(ctx context.Context, fn func(pgx.Tx) error) error {
 
 // SetRuleEnabled switches a rule on or off. The choice outlives upgrades of the rule's pack.
 func (s *Store) SetRuleEnabled(ctx context.Context, rule pack.Ref, enabled bool) error {
-	tag, err := s.pool.Exec(ctx, `UPDATE rules SET enabled = $3, enabled_set = true, updated_at = now()
+	tag, err := s.pool.Exec(ctx, `UPDATE rules SET enabled = $3, enabled_set = true, updated_at = clock_timestamp()
 		WHERE pack = $1 AND name = $2`, rule.Pack, rule.Name, enabled)
 	if err != nil {
 		return fmt.Errorf("set rule %s enabled: %w", rule, err)

@@ -65,7 +65,7 @@ func setPackConfig(ctx context.Context, tx pgx.Tx, name string, config json.RawM
 	if err := checkConfig(doc, config); err != nil {
 		return fmt.Errorf("configure pack %s: %w", name, err)
 	}
-	_, err = tx.Exec(ctx, "UPDATE packs SET config = $2, updated_at = now() WHERE name = $1", name, config)
+	_, err = tx.Exec(ctx, "UPDATE packs SET config = $2, updated_at = greatest(created_at, clock_timestamp()) WHERE name = $1", name, config)
 	return err
 }
 
