@@ -13,7 +13,7 @@ COMMENT ON COLUMN secret_keys.proof IS 'a known text, sealed with the key';
 
 -- 24 bytes of nonce and 16 of authentication are part of everything sealed.
 CREATE TABLE secrets (
-    name        text        PRIMARY KEY CHECK (name ~ '^[A-Za-z][A-Za-z0-9_-]{0,62}$'),
+    name        text        PRIMARY KEY CHECK (name ~ '^[A-Za-z_][A-Za-z0-9_-]{0,127}$'),
     version     bigint      NOT NULL CHECK (version > 0),
     key_id      text        NOT NULL REFERENCES secret_keys,
     wrapped_key bytea       NOT NULL CHECK (octet_length(wrapped_key) = 24 + 32 + 16),

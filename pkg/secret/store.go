@@ -26,8 +26,8 @@ var (
 	ErrBadValue = errors.New("not a valid value of a secret")
 )
 
-// A secret's name can stand as a variable of a shell.
-var namePattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,62}$`)
+// What packs may name, see pkg/pack: mostly names that can stand as variables of a shell.
+var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,127}$`)
 
 // ValidName tells whether s may name a secret.
 func ValidName(s string) bool { return namePattern.MatchString(s) }
