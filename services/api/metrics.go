@@ -18,6 +18,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	open     prometheus.Gauge
+	streams  prometheus.Gauge
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -31,7 +32,8 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Name: "attune_http_request_seconds", Help: "Time to answer a request, streams included.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"route"}),
-		open: f.NewGauge(prometheus.GaugeOpts{Name: "attune_http_requests_open", Help: "Requests that are being answered, streams included."}),
+		open:    f.NewGauge(prometheus.GaugeOpts{Name: "attune_http_requests_open", Help: "Requests that are being answered, streams included."}),
+		streams: f.NewGauge(prometheus.GaugeOpts{Name: "attune_http_streams_open", Help: "Streams and logs that clients follow."}),
 	}
 }
 

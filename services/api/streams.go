@@ -58,7 +58,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve func(conte
 	default:
 		return errTooManyStreams
 	}
-	defer func() { <-s.streams }()
+	s.metrics.streams.Inc()
+	defer func() {
+		s.metrics.streams.Dec()
+		<-s.streams
+	}()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.leaving, func() { cancel(errEnded) })()
