@@ -12,7 +12,6 @@ import (
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/execution"
-	"github.com/attune/attune/streams"
 )
 
 func executionCommand(a *app) *cobra.Command {
@@ -149,7 +148,7 @@ func showExecution(s *sheet, x api.Execution) {
 	s.field("execution", x.ID)
 	s.field("action", x.Action)
 	s.painted("status", string(x.Status), paint.status)
-	if x.Position != nil && x.Status == streams.Requested {
+	if waiting(x.Status, x.Position) {
 		s.field("position", fmt.Sprint(*x.Position))
 	}
 	if x.Attempt > 1 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -38,9 +39,14 @@ func (f *following) after(ctx context.Context, s *session, accepted api.Executio
 func showAccepted(s *sheet, x api.ExecutionAccepted) {
 	s.field("execution", x.ID)
 	s.painted("status", string(x.Status), paint.status)
-	if x.Position != nil && x.Status == streams.Requested {
+	if waiting(x.Status, x.Position) {
 		s.field("position", fmt.Sprint(*x.Position))
 	}
+}
+
+// waiting tells whether an execution stands in line at a place that is known.
+func waiting(status streams.Status, position *int) bool {
+	return status == streams.Requested && position != nil && *position > 0
 }
 
 // waitRun waits for the end and prints the execution.
@@ -57,24 +63,22 @@ func waitRun(ctx context.Context, s *session, id string) error {
 
 // progress tells a person at the terminal where a long wait stands.
 func (s *session) progress(x api.Execution) error {
-	switch {
-	case x.Status == streams.Requested && x.Position != nil && *x.Position > 0:
-		s.note("execution %s waits, position %d", x.ID, *x.Position)
-	case x.Status == streams.Running:
-		s.note("execution %s runs on %s", x.ID, x.Runner)
+	if waiting(x.Status, x.Position) {
+		s.note("execution %s waits at position %d of its queue", x.ID, *x.Position)
 	}
 	return nil
 }
 
 // followRun copies an execution's output while it runs. With data asked for, the data alone goes to stdout.
 func followRun(ctx context.Context, s *session, id string) error {
+	s.errw = &shared{w: s.errw}
 	stdout := s.out
 	if s.format != formatTable {
 		stdout = s.errw
 	}
 	var last api.Execution
 	var g errgroup.Group
-	g.Go(func() (err error) { last, err = s.api.Wait(ctx, id, nil); return err })
+	g.Go(func() (err error) { last, err = s.api.Wait(ctx, id, s.progress); return err })
 	logs := followLogs(ctx, s, client.Log{Execution: id, Follow: true}, stdout)
 	if err := g.Wait(); err != nil {
 		return brokenOff(ctx, id, err)
@@ -88,6 +92,20 @@ func followRun(ctx context.Context, s *session, id string) error {
 		fmt.Fprintf(s.errw, "attune: %v: %v\n", errLogsBroken, logs)
 	}
 	return endOf(last)
+}
+
+var errLogsBroken = errors.New("the output could not be followed to its end")
+
+// shared is a writer that several goroutines write to.
+type shared struct {
+	mu sync.Mutex // guards the calls of w
+	w  io.Writer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // followLogs copies both streams, each to its own.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -175,5 +174,3 @@ func (s shape) keys(given []string) []cobra.Completion {
 	}
 	return out
 }
-
-var errLogsBroken = errors.New("the output could not be followed to its end")
