@@ -157,17 +157,17 @@ func position(s string, at int) (line, column int) {
 func assemble(pieces []piece, programs []program) node {
 	j := joined{}
 	var alone []program
-	text := ""
+	var text strings.Builder
 	for i, p := range pieces {
 		if p.expression {
 			alone = append(alone, programs[i])
 			j = append(j, inline{programs[i]})
 		} else {
-			text += p.text
+			text.WriteString(p.text)
 			j = append(j, words(p.text))
 		}
 	}
-	if len(alone) == 1 && strings.TrimSpace(text) == "" {
+	if len(alone) == 1 && strings.TrimSpace(text.String()) == "" {
 		return single{alone[0]}
 	}
 	return j

@@ -99,7 +99,7 @@ func checkName(name string) error {
 	case strings.IndexFunc(name, unicode.IsControl) >= 0:
 		return errors.New("control character in the name")
 	}
-	for _, component := range strings.Split(name, "/") {
+	for component := range strings.SplitSeq(name, "/") {
 		if component == ".." {
 			return errors.New("name leads out of the pack")
 		}

@@ -221,15 +221,16 @@ func TestLoadRefuses(t *testing.T) {
 
 func TestHostileYAMLFailsQuicklyAndWithAPlace(t *testing.T) {
 	t.Parallel()
-	laughs := "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	var laughs strings.Builder
+	laughs.WriteString("a: &a [x,x,x,x,x,x,x,x,x]\n")
 	for c := 'b'; c < 'j'; c++ {
-		laughs += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+",", 9) + "]\n"
+		laughs.WriteString(string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+string(c-1)+",", 9) + "]\n")
 	}
 	cases := map[string]struct{ text, want string }{
 		"empty":             {"\n# nothing\n", "pack.yaml:1:1: empty"},
 		"a list":            {"- a\n", "pack.yaml:1:1: must be a mapping"},
 		"50 MB":             {strings.Repeat("a: b # x\n", 6<<20), "pack.yaml:1:1: larger than"},
-		"laughs":            {laughs, "pack.yaml:1:4: anchors are not allowed"},
+		"laughs":            {laughs.String(), "pack.yaml:1:4: anchors are not allowed"},
 		"alias":             {"name: a\nversion: *x\n", "pack.yaml:2:"},
 		"brackets":          {strings.Repeat("[", 20000), "pack.yaml:1:"},
 		"braces":            {strings.Repeat("{a: ", 20000), "pack.yaml:1:"},

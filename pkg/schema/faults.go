@@ -26,7 +26,7 @@ func compileFaults(err error) error {
 	case errors.As(err, &notSchema) && errors.As(notSchema.Err, &invalid):
 		return collect(invalid)
 	default:
-		return fmt.Errorf("compile schema: %s", strings.ReplaceAll(err.Error(), location, ""))
+		return errors.New("compile schema: " + strings.ReplaceAll(err.Error(), location, ""))
 	}
 }
 

@@ -208,7 +208,8 @@ func (p *parser) object() (any, error) {
 	}
 	m := map[string]any{}
 	if p.peek() == '}' {
-		return m, p.leave()
+		p.leave()
+		return m, nil
 	}
 	for {
 		if err := p.member(m); err != nil {
@@ -253,7 +254,8 @@ func (p *parser) array() (any, error) {
 	}
 	list := []any{}
 	if p.peek() == ']' {
-		return list, p.leave()
+		p.leave()
+		return list, nil
 	}
 	for {
 		p.path = append(p.path, step{array: true, index: len(list)})
@@ -277,16 +279,16 @@ func (p *parser) next(end byte) (more bool, err error) {
 		p.pos++
 		return true, nil
 	case end:
-		return false, p.leave()
+		p.leave()
+		return false, nil
 	default:
 		return false, p.fail("expected a comma or %q", end)
 	}
 }
 
-func (p *parser) leave() error {
+func (p *parser) leave() {
 	p.pos++
 	p.depth--
-	return nil
 }
 
 // text reads a string. Its end is found by hand, its escapes are encoding/json's business.
