@@ -1,0 +1,128 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/streams"
+)
+
+// retryEvery is how long the runner waits before it repeats something that the bus did not answer.
+const retryEvery = 250 * time.Millisecond
+
+// errNotOurs is returned when an execution cannot be claimed: it is owned, has ended, or was never requested.
+var errNotOurs = errors.New("execution is not to be claimed")
+
+// handle takes a dispatched execution from its claim to its end.
+func (r *Runner) handle(ctx context.Context, msg jetstream.Msg) {
+	run, err := parseRun(msg.Data())
+	if err != nil {
+		r.log.ErrorContext(ctx, "dispatch is not readable", slog.String("subject", msg.Subject()), slog.Any(logging.Error, err))
+		r.settle(ctx, msg.TermWithReason("not readable"))
+		return
+	}
+	log := r.log.With(slog.String(logging.ExecutionID, run.ID), slog.String(logging.Action, run.Action), slog.Int(logging.Attempt, run.Attempt))
+	a, err := r.take(ctx, run, log)
+	switch {
+	case errors.Is(err, errNotOurs):
+		log.DebugContext(ctx, "dispatch dropped", slog.Any(logging.Error, err))
+		r.settle(ctx, msg.Ack())
+	case err != nil:
+		log.WarnContext(ctx, "dispatch not claimed", slog.Any(logging.Error, err))
+		r.settle(ctx, msg.NakWithDelay(time.Second))
+	default:
+		r.settle(ctx, msg.Ack())
+		a.run(ctx)
+	}
+}
+
+// settle reports an acknowledgement that could not be sent. The message comes again, and is dropped then.
+func (r *Runner) settle(ctx context.Context, err error) {
+	if err != nil {
+		r.log.WarnContext(ctx, "dispatch not acknowledged", slog.Any(logging.Error, err))
+	}
+}
+
+func parseRun(data []byte) (streams.Run, error) {
+	var run streams.Run
+	if err := json.Unmarshal(data, &run); err != nil {
+		return streams.Run{}, fmt.Errorf("parse dispatch: %w", err)
+	}
+	if run.Version < 1 || run.Version > streams.Version {
+		return streams.Run{}, fmt.Errorf("parse dispatch: version %d is not known", run.Version)
+	}
+	return run, nil
+}
+
+// take reads the execution and claims it. What the process needs is prepared while the claim is under way.
+func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*attempt, error) {
+	held := r.currentTenure()
+	if held.over() {
+		return nil, fmt.Errorf("execution %s: %w", run.ID, errGivenUp)
+	}
+	st, err := r.facts.Last(ctx, run.Action, run.ID)
+	if errors.Is(err, execution.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", errNotOurs, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if st.Status != streams.Requested || st.Attempt != run.Attempt {
+		return nil, fmt.Errorf("execution %s is %s, attempt %d: %w", run.ID, st.Status, st.Attempt, errNotOurs)
+	}
+	a := &attempt{r: r, log: log, requested: st, tenure: held}
+	prepared := make(chan error, 1)
+	go func() { prepared <- a.prepare(ctx) }()
+	a.state, err = r.claim(ctx, st)
+	a.problem = <-prepared
+	if err != nil {
+		a.clear(ctx)
+		return nil, err
+	}
+	return a, nil
+}
+
+// claim makes the execution this runner's, or returns errNotOurs when somebody else was first. When the bus
+// does not answer it finds out whether the claim had arrived.
+func (r *Runner) claim(ctx context.Context, st execution.State) (execution.State, error) {
+	f := r.claimFact(st.Fact)
+	for {
+		seq, err := r.facts.Append(ctx, st, f)
+		if err == nil {
+			return execution.State{Fact: f, Sequence: seq}, nil
+		}
+		last, lastErr := r.facts.Last(ctx, f.Action, f.ID)
+		switch {
+		case lastErr == nil && isFact(last.Fact, f):
+			return last, nil
+		case lastErr == nil && last.Sequence != st.Sequence, errors.Is(lastErr, execution.ErrNotFound):
+			return execution.State{}, fmt.Errorf("execution %s: %w: %w", f.ID, errNotOurs, err)
+		}
+		if pause(ctx, retryEvery); ctx.Err() != nil {
+			return execution.State{}, fmt.Errorf("claim execution %s: %w", f.ID, context.Cause(ctx))
+		}
+	}
+}
+
+func (r *Runner) claimFact(f execution.Fact) execution.Fact {
+	f.At = now()
+	at := f.At
+	f.Status, f.Runner, f.StartedAt, f.Parameters = streams.Running, r.place.name, &at, nil
+	return f
+}
+
+// isFact tells whether two facts are one: what this runner published, read back.
+func isFact(a, b execution.Fact) bool {
+	return a.Runner == b.Runner && a.Attempt == b.Attempt && a.Status == b.Status && a.At.Equal(b.At)
+}
+
+// now is the time of a fact: UTC, and without the part that others would drop.
+func now() time.Time { return time.Now().UTC().Round(time.Microsecond) }

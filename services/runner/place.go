@@ -1,0 +1,98 @@
+package runner
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// errTaken is returned when another runner uses the data folder.
+var errTaken = errors.New("another runner uses this folder")
+
+// place is a runner's data folder. Only one runner has it at a time.
+type place struct {
+	dir, work, packs, spool, wrappers string
+
+	name     string // this runner's name: unique for every start
+	previous string // the name of the runner that had the folder before; "" if none had
+	lock     *os.File
+}
+
+// openPlace takes the folder, makes what is in it, and clears the work of a runner before.
+func openPlace(dir, name string) (*place, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	p := &place{dir: dir}
+	for sub, at := range map[string]*string{"work": &p.work, "packs": &p.packs, "spool": &p.spool, "wrappers": &p.wrappers} {
+		*at = filepath.Join(dir, sub)
+		if err := os.MkdirAll(*at, 0o700); err != nil {
+			return nil, fmt.Errorf("data folder: %w", err)
+		}
+	}
+	if p.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := syscall.Flock(int(p.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("data folder %s: %w: %w", dir, errTaken, err), p.lock.Close())
+	}
+	return p, p.rename(name)
+}
+
+// rename gives this start a name of its own: if it had its predecessor's, nobody would notice that that one
+// had died, and its executions would seem to run for ever.
+func (p *place) rename(name string) error {
+	file := filepath.Join(p.dir, "name")
+	before, err := os.ReadFile(filepath.Clean(file))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	p.previous = strings.TrimSpace(string(before))
+	suffix := make([]byte, 3)
+	_, _ = rand.Read(suffix) // it never fails
+	p.name = name + "-" + hex.EncodeToString(suffix)
+	if err := os.WriteFile(file, []byte(p.name+"\n"), 0o600); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
+}
+
+// clear removes the work folders that a killed runner left.
+func (p *place) clear() error {
+	left, err := os.ReadDir(p.work)
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	var errs []error
+	for _, l := range left {
+		errs = append(errs, removeAll(filepath.Join(p.work, l.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// close gives the folder to whoever comes next.
+func (p *place) close() error { return p.lock.Close() }
+
+// removeAll removes a folder even where a program has taken the permissions away.
+func removeAll(dir string) error {
+	if os.RemoveAll(dir) == nil {
+		return nil
+	}
+	walk := func(path string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() {
+			return os.Chmod(path, 0o700) //nolint:gosec // a folder needs the bit
+		}
+		return nil
+	}
+	_ = filepath.WalkDir(dir, walk) // what stays shut shows itself in the next line
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	return nil
+}
