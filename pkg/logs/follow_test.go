@@ -272,7 +272,7 @@ func TestADamagedSegmentIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, damaged := range [][]byte{packed[:len(packed)/2], append([]byte("junk"), packed[4:]...), {}} {
-		if _, err := store.PutBytes(t.Context(), name, damaged); err != nil {
+		if err := b.PutObject(t.Context(), streams.ObjectsLogs, jetstream.ObjectMeta{Name: name}, damaged); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, read(t, s, stdout(0)), want)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
 )
 
 // manifestVersion is the version of the stored form below.
@@ -89,7 +91,7 @@ func (s *Store) putManifest(ctx context.Context, m Manifest) error {
 	if err != nil {
 		return fmt.Errorf("log of execution %s: encode manifest: %w", m.Execution, err)
 	}
-	return s.put(ctx, jetstream.ObjectMeta{Name: manifestName(m.Execution)}, data)
+	return s.Bus.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: manifestName(m.Execution)}, data)
 }
 
 // segmentKey is the metadata of a segment's object that describes it, so that a segment can be read before
@@ -101,7 +103,7 @@ func (s *Store) putSegment(ctx context.Context, seg Segment, data []byte) error 
 	if err != nil {
 		return fmt.Errorf("segment %s: encode: %w", seg.Name, err)
 	}
-	return s.put(ctx, jetstream.ObjectMeta{Name: seg.Name, Metadata: map[string]string{segmentKey: string(described)}}, data)
+	return s.Bus.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: seg.Name, Metadata: map[string]string{segmentKey: string(described)}}, data)
 }
 
 // segments finds what is stored of a stream whose manifest is not.

@@ -95,11 +95,7 @@ func (w *world) installPack(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := w.bus.JS.ObjectStore(t.Context(), streams.ObjectsPacks)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := objects.PutBytes(t.Context(), digest, archive); err != nil {
+	if err := w.bus.PutObject(t.Context(), streams.ObjectsPacks, jetstream.ObjectMeta{Name: digest}, archive); err != nil {
 		t.Fatal(err)
 	}
 	return digest
