@@ -313,6 +313,26 @@ func TestWatchHandsOutEveryChange(t *testing.T) {
 	}
 }
 
+func TestWatchSeesChangesWhoseNotificationWasLost(t *testing.T) {
+	t.Parallel()
+	s := New(dbtest.New(t))
+	ctx, cancel := context.WithCancel(context.Background())
+	snaps := make(chan *Snapshot)
+	w := newWatcher(s, slog.New(slog.DiscardHandler), func(snap *Snapshot) { snaps <- snap })
+	w.every = 20 * time.Millisecond
+	done := make(chan error, 1)
+	go func() { done <- w.run(ctx) }()
+	first := next(t, snaps)
+	exec(t, s.pool, "UPDATE definitions_revision SET revision = revision + 1") // the tables' triggers notify, this does not
+	if second := next(t, snaps); second.Revision != first.Revision+1 {
+		t.Error(second.Revision)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func next(t *testing.T, snaps <-chan *Snapshot) *Snapshot {
 	t.Helper()
 	select {

@@ -18,15 +18,23 @@ const reconcileEvery = 30 * time.Second
 // overlap; changes that come while one runs are seen together by the next. While PostgreSQL is away Watch
 // tries again, ever less often, and the last snapshot stays in force. It holds one connection of the pool.
 func (s *Store) Watch(ctx context.Context, log *slog.Logger, use func(*Snapshot)) error {
-	w := &watcher{store: s, log: log, use: use, seen: -1, pause: backoff.NewExponentialBackOff()}
+	return newWatcher(s, log, use).run(ctx)
+}
+
+func newWatcher(s *Store, log *slog.Logger, use func(*Snapshot)) *watcher {
+	w := &watcher{store: s, log: log, use: use, seen: -1, every: reconcileEvery, pause: backoff.NewExponentialBackOff()}
 	w.pause.InitialInterval, w.pause.MaxInterval = 100*time.Millisecond, 5*time.Second
+	return w
+}
+
+func (w *watcher) run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := w.follow(ctx)
 		if ctx.Err() != nil {
 			break
 		}
 		next := w.pause.NextBackOff()
-		log.WarnContext(ctx, "definitions unreachable, using the last known ones",
+		w.log.WarnContext(ctx, "definitions unreachable, using the last known ones",
 			slog.Any("error", err), slog.Duration("in", next))
 		wait(ctx, next)
 	}
@@ -46,7 +54,8 @@ type watcher struct {
 	store *Store
 	log   *slog.Logger
 	use   func(*Snapshot)
-	seen  int64 // revision of the snapshot that was handed out last
+	seen  int64         // revision of the snapshot that was handed out last
+	every time.Duration // how long to wait for a notification before looking
 	pause *backoff.ExponentialBackOff
 }
 
@@ -65,7 +74,7 @@ func (w *watcher) follow(ctx context.Context) error {
 			return err
 		}
 		w.pause.Reset()
-		if err := notification(ctx, conn); err != nil {
+		if err := w.notification(ctx, conn); err != nil {
 			return fmt.Errorf("watch definitions: %w", err)
 		}
 	}
@@ -80,9 +89,9 @@ func (w *watcher) discard(conn *pgxpool.Conn) {
 	}
 }
 
-// notification waits for a change, and gives up waiting after reconcileEvery.
-func notification(ctx context.Context, conn *pgxpool.Conn) error {
-	waitCtx, cancel := context.WithTimeout(ctx, reconcileEvery)
+// notification waits for a change, but not for ever: a notification may be lost.
+func (w *watcher) notification(ctx context.Context, conn *pgxpool.Conn) error {
+	waitCtx, cancel := context.WithTimeout(ctx, w.every)
 	defer cancel()
 	_, err := conn.Conn().WaitForNotification(waitCtx)
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
