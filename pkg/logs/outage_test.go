@@ -29,11 +29,12 @@ func TestADeadStoreDoesNotBlockTheProcess(t *testing.T) {
 	w := newWriter(t, s, logs.Limits{})
 	write(t, w.Stdout(), []byte("before\n"))
 	server.Stop()
+	chunk := noise(64 << 10)
 	began := time.Now()
-	for range 100 {
-		write(t, w.Stdout(), noise(64<<10))
+	for range 1000 {
+		write(t, w.Stdout(), chunk)
 	}
-	if took := time.Since(began); took > 10*time.Second {
+	if took := time.Since(began); took > 10*time.Second { // a wait for each would be 200 s
 		t.Errorf("writing took %v", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

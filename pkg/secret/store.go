@@ -154,7 +154,8 @@ func (s *Store) set(ctx context.Context, tx pgx.Tx, name string, value []byte) e
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO secrets (name, version, key_id, wrapped_key, sealed) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (name) DO UPDATE SET version = excluded.version, key_id = excluded.key_id,
-			wrapped_key = excluded.wrapped_key, sealed = excluded.sealed, updated_at = now()`,
+			wrapped_key = excluded.wrapped_key, sealed = excluded.sealed,
+			updated_at = greatest(now(), secrets.created_at)`,
 		name, e.Version, e.KeyID, e.WrappedKey, e.Sealed)
 	return err
 }
