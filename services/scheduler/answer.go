@@ -33,7 +33,7 @@ type waitingAnswer struct {
 	reply func(streams.Position)
 }
 
-// answer subscribes to the questions about queues. The answers are made on the loop.
+// answer subscribes to the questions about queues.
 func (t *term) answer(ctx context.Context) (func(), error) {
 	var subs []*nats.Subscription
 	stop := func() {
@@ -41,11 +41,11 @@ func (t *term) answer(ctx context.Context) (func(), error) {
 			_ = s.Unsubscribe() // it fails on a closed connection, which has no subscriptions
 		}
 	}
-	for subject, handle := range map[string]func(*nats.Msg){
-		streams.RPCQueueList:     t.onLoop(ctx, func(m *nats.Msg) { t.respond(ctx, m, t.list()) }),
-		streams.RPCQueueShow:     t.onLoop(ctx, func(m *nats.Msg) { t.respond(ctx, m, t.show(m.Data)) }),
-		streams.RPCQueueStats:    t.onLoop(ctx, func(m *nats.Msg) { t.respond(ctx, m, t.stats(m.Data)) }),
-		streams.RPCQueuePosition: t.onLoop(ctx, func(m *nats.Msg) { t.askPosition(ctx, m) }),
+	for subject, handle := range map[string]nats.MsgHandler{
+		streams.RPCQueueList:     t.answerWith(ctx, func([]byte) any { return t.list() }),
+		streams.RPCQueueShow:     t.answerWith(ctx, func(request []byte) any { return t.show(request) }),
+		streams.RPCQueueStats:    t.answerWith(ctx, func(request []byte) any { return t.stats(request) }),
+		streams.RPCQueuePosition: func(m *nats.Msg) { _ = t.do(ctx, func() { t.askPosition(ctx, m) }) },
 	} {
 		s, err := t.Bus.Conn.Subscribe(subject, handle)
 		if err != nil {
@@ -53,12 +53,20 @@ func (t *term) answer(ctx context.Context) (func(), error) {
 		}
 		subs = append(subs, s)
 	}
+	if err := t.Bus.Conn.FlushTimeout(answerTimeout); err != nil { // from here on everybody reaches this leader
+		return stop, fmt.Errorf("answer questions: %w", err)
+	}
 	return stop, nil
 }
 
-func (t *term) onLoop(ctx context.Context, handle func(*nats.Msg)) func(*nats.Msg) {
+// answerWith looks on the loop and encodes elsewhere: a list may be long. When the term ends in between there
+// is no answer; the next leader will be asked.
+func (t *term) answerWith(ctx context.Context, look func(request []byte) any) nats.MsgHandler {
 	return func(m *nats.Msg) {
-		_ = t.do(ctx, func() { handle(m) }) // it fails when the term ends; the next leader will be asked
+		var reply any
+		if t.do(ctx, func() { reply = look(m.Data) }) == nil {
+			t.respond(ctx, m, reply)
+		}
 	}
 }
 

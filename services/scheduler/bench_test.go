@@ -88,6 +88,7 @@ func BenchmarkRebuild(b *testing.B) {
 				c := w.schedule("s1")
 				w.awaitLeader(c)
 				c.stop()
+				c.kill()
 			}
 		})
 	}

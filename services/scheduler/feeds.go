@@ -26,6 +26,8 @@ const (
 	prefetch      = 2000
 	pullExpiry    = 10 * time.Second
 	feedHeartbeat = time.Second
+	// feedInactive is how long the server keeps the consumer of a leader that has gone.
+	feedInactive = 30 * time.Second
 )
 
 // feeds is what a term reads live.
@@ -43,7 +45,7 @@ func (f *feeds) stop() {
 // follow reads a stream in order, headers only. The handler may block; that holds the server back.
 func (t *term) follow(ctx context.Context, stream string, from uint64, handle func(jetstream.Msg)) (func(), error) {
 	c, err := t.Bus.JS.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1), HeadersOnly: true,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1), HeadersOnly: true, InactiveThreshold: feedInactive,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("follow %s from %d: %w", stream, from, err)
@@ -127,14 +129,22 @@ func (t *term) watch(ctx context.Context, bucket string, handle func(jetstream.K
 		return nil, nil, fmt.Errorf("watch bucket %s: %w", bucket, err)
 	}
 	stop := func() { _ = w.Stop() } // it has ended by itself when its context has
-	for e := range w.Updates() {
-		if e == nil { // all there was
-			return func(ctx context.Context) error { return t.keepWatching(ctx, bucket, w, handle) }, stop, nil
+	for {
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil, nil, context.Cause(ctx)
+		case e, open := <-w.Updates():
+			switch {
+			case !open:
+				stop()
+				return nil, nil, fmt.Errorf("watch bucket %s: %w", bucket, errWatchClosed)
+			case e == nil: // all there was
+				return func(ctx context.Context) error { return t.keepWatching(ctx, bucket, w, handle) }, stop, nil
+			}
+			handle(e)
 		}
-		handle(e)
 	}
-	stop()
-	return nil, nil, fmt.Errorf("watch bucket %s: %w", bucket, errors.Join(errWatchClosed, context.Cause(ctx)))
 }
 
 func (t *term) keepWatching(ctx context.Context, bucket string, w jetstream.KeyWatcher, handle func(jetstream.KeyValueEntry)) error {

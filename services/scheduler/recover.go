@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -81,13 +80,11 @@ func (t *term) recoverOnce(ctx context.Context) error {
 func (t *term) unknown(ctx context.Context, all []history.Unfinished) ([]admission.Place, error) {
 	var places []admission.Place
 	for _, u := range all {
-		id, err := parseID(u.ID)
-		if err != nil {
-			return nil, err // the column is a UUID
-		}
-		ref, err := pack.ParseRef(u.Action)
-		if err != nil {
-			return nil, fmt.Errorf("unfinished execution %s: %w", u.ID, err)
+		id, bad := parseID(u.ID)
+		ref, wrong := pack.ParseRef(u.Action)
+		if err := errors.Join(bad, wrong); err != nil {
+			t.Logger.WarnContext(ctx, "unfinished execution passed over", slog.String(logging.ExecutionID, u.ID), slog.Any(logging.Error, err))
+			continue
 		}
 		places = append(places, admission.Place{ID: id, Queue: admission.Queue{Action: ref}, Attempt: u.Attempt})
 	}

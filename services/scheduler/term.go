@@ -86,8 +86,12 @@ func (t *term) run(ctx context.Context, settled func()) error {
 
 // serve is the loop's goroutine.
 func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, settled func()) error {
-	feeds, err := t.rebuild(ctx)
-	defer feeds.stop()
+	fed, stopFeeding := context.WithCancel(ctx)
+	feeds, err := t.rebuild(fed)
+	defer func() {
+		stopFeeding() // before the feeds are waited for: they may be holding a message for the loop
+		feeds.stop()
+	}()
 	if err != nil {
 		return fmt.Errorf("rebuild: %w", err)
 	}

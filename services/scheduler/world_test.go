@@ -24,11 +24,12 @@ const patience = 20 * time.Second
 
 // world is a server with everything that a test watches.
 type world struct {
-	t      testing.TB
-	server *natsserver.Server
-	bus    *bus.Bus
-	facts  *execution.Facts
-	gates  []*gate
+	t       testing.TB
+	server  *natsserver.Server // nil for a cluster
+	connect func() *bus.Bus
+	bus     *bus.Bus
+	facts   *execution.Facts
+	gates   []*gate
 
 	mu      sync.Mutex // guards the fields below
 	seen    []execution.Fact
@@ -38,8 +39,15 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	server := natstest.Start(t)
-	b := natstest.Connect(t, server)
-	w := &world{t: t, server: server, bus: b, facts: execution.NewFacts(b.JS), changed: make(chan struct{})}
+	w := newWorldOn(t, func() *bus.Bus { return natstest.Connect(t, server) })
+	w.server = server
+	return w
+}
+
+func newWorldOn(t testing.TB, connect func() *bus.Bus) *world {
+	t.Helper()
+	b := connect()
+	w := &world{t: t, connect: connect, bus: b, facts: execution.NewFacts(b.JS), changed: make(chan struct{})}
 	c, err := b.JS.OrderedConsumer(t.Context(), streams.Executions, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +166,7 @@ func quickPace(p *pace) {
 // schedule starts a scheduler.
 func (w *world) schedule(id string, change ...func(*Scheduler)) *copyOf {
 	w.t.Helper()
-	b := natstest.Connect(w.t, w.server)
+	b := w.connect()
 	s, err := New(Config{Bus: b, ID: id, Logger: testLogger().With(slog.String("copy", id))})
 	if err != nil {
 		w.t.Fatal(err)
@@ -220,7 +228,7 @@ type puppet struct {
 // run starts a runner with a heartbeat.
 func (w *world) run(name string, slots int, work func(id string)) *puppet {
 	w.t.Helper()
-	b := natstest.Connect(w.t, w.server)
+	b := w.connect()
 	p := &puppet{name: name, since: time.Now().UTC(), facts: execution.NewFacts(b.JS), w: w, slots: make(chan struct{}, slots), work: work}
 	p.beat()
 	pool, err := streams.PoolConsumer(streams.DefaultPool)
