@@ -69,15 +69,15 @@ func (a *app) do(run func(context.Context, *session, []string) error) func(*cobr
 	}
 }
 
-// interrupted makes the error of a command that the user stopped say so, unless it does.
+// interrupted gives the end of a command that the user stopped: what the command says of it, or nothing, because
+// the user knows.
 func interrupted(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || ExitCode(err) == ExitInterrupted {
+	var own *exitError
+	if err == nil || ctx.Err() == nil || errors.As(err, &own) {
 		return err
 	}
-	return WithExit(errInterrupted, ExitInterrupted)
+	return WithExit(errQuiet, ExitInterrupted)
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // offline makes a command's function of one that needs no API.
 func (a *app) offline(run func(context.Context, *session, []string) error) func(*cobra.Command, []string) error {
