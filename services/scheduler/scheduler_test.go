@@ -91,7 +91,7 @@ func TestOrderAndLimitHoldOverChangesOfLeader(t *testing.T) {
 	if second.leading.current.Load() != nil {
 		first, second = second, first
 	}
-	const n = 600
+	const n = 300
 	var ids []string
 	for len(ids) < n {
 		ids = append(ids, w.requestMany(n/3, "core.echo", 1)...)

@@ -20,7 +20,8 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-const patience = 20 * time.Second
+// patience is how long a test waits before it fails: far longer than anything takes on a busy machine.
+const patience = 90 * time.Second
 
 // world is a server with everything that a test watches.
 type world struct {
