@@ -186,39 +186,41 @@ func TestAFirstStartMayBeRepeated(t *testing.T) {
 
 func TestARowDoesNotOpenInAnothersPlace(t *testing.T) {
 	t.Parallel()
+	pool := dbtest.New(t)
+	s := open(t, pool, keyFile(t))
 	for name, statement := range map[string]string{
 		"copied over another":    "UPDATE secrets SET wrapped_key = a.wrapped_key, sealed = a.sealed FROM secrets a WHERE secrets.name = 'B' AND a.name = 'A'",
 		"value of another":       "UPDATE secrets SET sealed = a.sealed FROM secrets a WHERE secrets.name = 'B' AND a.name = 'A'",
-		"another version":        "UPDATE secrets SET version = 7 WHERE name = 'B'",
+		"another version":        "UPDATE secrets SET version = 7000 WHERE name = 'B'",
 		"renamed":                "UPDATE secrets SET name = CASE name WHEN 'A' THEN 'C' ELSE 'A' END; UPDATE secrets SET name = 'B' WHERE name = 'C'",
 		"a bit of the value":     "UPDATE secrets SET sealed = set_bit(sealed, 300, 1 - get_bit(sealed, 300)) WHERE name = 'B'",
 		"a bit of the data key":  "UPDATE secrets SET wrapped_key = set_bit(wrapped_key, 300, 1 - get_bit(wrapped_key, 300)) WHERE name = 'B'",
 		"cut, but long enough":   "UPDATE secrets SET sealed = substring(sealed from 1 for 41) WHERE name = 'B'",
 		"of a key that is other": "INSERT INTO secret_keys (id, proof, current) VALUES ('0123456789abcdef', '', false); UPDATE secrets SET key_id = '0123456789abcdef' WHERE name = 'B'",
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			pool := dbtest.New(t)
-			s := open(t, pool, keyFile(t))
-			set(t, s, "A", canary)
-			set(t, s, "B", "the value of B")
-			conn, err := pool.Acquire(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = conn.Conn().PgConn().Exec(t.Context(), statement).ReadAll()
-			conn.Release()
-			if err != nil {
-				t.Fatal(err)
-			}
-			v, err := s.Get(t.Context(), "B")
-			if !errors.Is(err, secret.ErrSealed) || v != nil {
-				t.Errorf("B is %q, %v", v, err)
-			}
-			if strings.Contains(fmt.Sprint(err), canary) {
-				t.Errorf("error shows the value: %v", err)
-			}
-		})
+		set(t, s, "A", canary)
+		set(t, s, "B", "the value of B")
+		execute(t, pool, statement)
+		v, err := s.Get(t.Context(), "B")
+		if !errors.Is(err, secret.ErrSealed) || v != nil {
+			t.Errorf("%s: B is %q, %v", name, v, err)
+		}
+		if strings.Contains(fmt.Sprint(err), canary) {
+			t.Errorf("%s: error shows the value: %v", name, err)
+		}
+	}
+}
+
+// execute runs several statements.
+func execute(t testing.TB, pool *pgxpool.Pool, statements string) {
+	t.Helper()
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if _, err := conn.Conn().PgConn().Exec(t.Context(), statements).ReadAll(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -121,9 +121,9 @@ func (r responder) answer(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	g := grant{Execution: q.Execution, Attempt: q.Attempt, Nonce: q.Nonce, Values: make(map[string]string, len(values))}
-	for name, v := range values {
-		g.Values[name] = string(v)
+	g := grant{Execution: q.Execution, Attempt: q.Attempt, Nonce: q.Nonce, Values: make(map[string]string, len(q.Names))}
+	for _, name := range q.Names {
+		g.Values[name] = string(values[name])
 	}
 	return sealTo(key, g)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,17 +32,32 @@ const (
 // world is everything around one running execution.
 type world struct {
 	bus    *bus.Bus
-	store  *secret.Store
+	values secret.Values
 	client *secret.Client
 	facts  *execution.Facts
 	state  execution.State
 }
 
+// inMemory are values for tests that are not about how they are stored.
+type inMemory map[string][]byte
+
+func (m inMemory) Values(_ context.Context, names []string) (map[string][]byte, error) {
+	for _, n := range names {
+		if _, ok := m[n]; !ok {
+			return nil, fmt.Errorf("%s: %w", n, secret.ErrNotFound)
+		}
+	}
+	return m, nil
+}
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{bus: natstest.New(t), store: open(t, dbtest.New(t), keyFile(t))}
-	set(t, w.store, "TOKEN", canary)
-	set(t, w.store, "UNDECLARED", canary)
+	return newWorldOf(t, inMemory{"TOKEN": []byte(canary), "UNDECLARED": []byte(canary)})
+}
+
+func newWorldOf(t *testing.T, values secret.Values) *world {
+	t.Helper()
+	w := &world{bus: natstest.New(t), values: values}
 	w.facts = execution.NewFacts(w.bus.JS)
 	w.client = w.newRunner(t, "r1")
 	digest := w.installPack(t)
@@ -109,7 +125,7 @@ func (w *world) serve(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	config := secret.ServeConfig{Bus: w.bus, Values: w.store, Declarations: packs, Logger: slog.New(slog.DiscardHandler)}
+	config := secret.ServeConfig{Bus: w.bus, Values: w.values, Declarations: packs, Logger: slog.New(slog.DiscardHandler)}
 	go func() { done <- secret.Serve(ctx, config) }()
 	w.awaitServer(t)
 	t.Cleanup(func() {
@@ -147,7 +163,10 @@ func (w *world) advance(t *testing.T, to streams.Status, runner string) {
 
 func TestARunningExecutionGetsWhatItsActionDeclares(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	store := open(t, dbtest.New(t), keyFile(t))
+	set(t, store, "TOKEN", canary)
+	set(t, store, "UNDECLARED", canary)
+	w := newWorldOf(t, store)
 	traffic := w.spy(t)
 	w.advance(t, streams.Running, "r1")
 	for range 2 {
@@ -158,6 +177,16 @@ func TestARunningExecutionGetsWhatItsActionDeclares(t *testing.T) {
 	}
 	if seen := traffic(); seen == "" || strings.Contains(seen, canary) {
 		t.Errorf("the bus carried %q", seen)
+	}
+}
+
+func TestOnlyWhatWasAskedForIsGiven(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t) // whose store gives more than it is asked for
+	running(t, w)
+	got, err := w.client.Fetch(t.Context(), w.state.ID, 1, []string{"TOKEN"})
+	if err != nil || len(got) != 1 || got["TOKEN"] != canary {
+		t.Errorf("fetch: %v, %v", got, err)
 	}
 }
 
