@@ -10,7 +10,7 @@ import (
 // SaveContext saves how to connect for the nats command line, under a name for its option --context, where
 // that program looks for it. Which context it uses without the option is left as the user has it.
 func SaveContext(name, url, creds string) (file string, err error) {
-	dir, err := contextFolder()
+	file, err = ContextFile(name)
 	if err != nil {
 		return "", err
 	}
@@ -18,15 +18,15 @@ func SaveContext(name, url, creds string) (file string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("nats context %s: %w", name, err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return "", fmt.Errorf("nats context %s: %w", name, err)
 	}
-	file = filepath.Join(dir, name+".json")
 	return file, writeFile(file, content)
 }
 
-// contextFolder follows the XDG base directory specification, as the nats command line does on every system.
-func contextFolder() (string, error) {
+// ContextFile is where the nats command line looks for the context of that name. It follows the XDG base
+// directory specification, as that program does on every system.
+func ContextFile(name string) (string, error) {
 	config := os.Getenv("XDG_CONFIG_HOME")
 	if config == "" {
 		home, err := os.UserHomeDir()
@@ -35,5 +35,5 @@ func contextFolder() (string, error) {
 		}
 		config = filepath.Join(home, ".config")
 	}
-	return filepath.Join(config, "nats", "context"), nil
+	return filepath.Join(config, "nats", "context", name+".json"), nil
 }

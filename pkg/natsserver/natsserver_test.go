@@ -152,4 +152,7 @@ func TestTheContextIsWhereTheNATSCommandLooks(t *testing.T) {
 	if err := json.Unmarshal(content, &got); err != nil || got["url"] != "nats://127.0.0.1:4222" || got["creds"] != "/x/attune.creds" {
 		t.Fatalf("%s: %v", content, err)
 	}
+	if same, err := natsserver.ContextFile("attune"); err != nil || same != file {
+		t.Errorf("it is looked for at %s: %v", same, err)
+	}
 }
