@@ -1,0 +1,5 @@
+//go:build race
+
+package attunetest
+
+const raceEnabled = true
