@@ -91,17 +91,15 @@ func native(file, function string) (Command, error) {
 	return Command{Path: file}, nil
 }
 
-// entry takes an entry point apart and finds its file: in the folder of actions, or in the pack's own.
+// entry takes an entry point apart: a path from the pack's folder, and perhaps a function.
 func entry(packDir string, a pack.Action) (file, function string, err error) {
 	name, function, _ := strings.Cut(a.EntryPoint, ":")
 	if !filepath.IsLocal(name) {
 		return "", "", fmt.Errorf("action %s: %q is not inside the pack: %w", a.Name, name, ErrEntryPoint)
 	}
-	for _, folder := range []string{"actions", "."} {
-		file = filepath.Join(packDir, folder, name)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			return file, function, nil
-		}
+	file = filepath.Join(packDir, name)
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return "", "", fmt.Errorf("action %s: %q is not a file of the pack: %w", a.Name, name, ErrEntryPoint)
 	}
-	return "", "", fmt.Errorf("action %s: %q is not a file of the pack: %w", a.Name, name, ErrEntryPoint)
+	return file, function, nil
 }

@@ -160,7 +160,7 @@ func TestPlainProgramsGetTheirInputAndNothingElse(t *testing.T) {
 	s := set(t, detected())
 	env := "ATTUNE_ACTION ATTUNE_ATTEMPT ATTUNE_EXECUTION_ID ATTUNE_RESULT_FILE HOME LANG PATH"
 	for name, a := range map[string]pack.Action{
-		"shell":  {Runtime: runtime.Shell, EntryPoint: "a.sh"},
+		"shell":  {Runtime: runtime.Shell, EntryPoint: "actions/a.sh"},
 		"python": {Runtime: runtime.Python, EntryPoint: "b.py"},
 		"node":   {Runtime: runtime.Node, EntryPoint: "c.js"},
 	} {
@@ -324,7 +324,7 @@ func TestPythonFunctions(t *testing.T) {
 			t.Parallel()
 			s := set(t, []runtime.Found{f})
 			for _, tt := range tests {
-				out := call(t, s, dir, pack.Action{Runtime: runtime.Python, EntryPoint: "act.py:" + tt.function}, given(tt.parameters))
+				out := call(t, s, dir, pack.Action{Runtime: runtime.Python, EntryPoint: "actions/act.py:" + tt.function}, given(tt.parameters))
 				if out.ExitCode != tt.exit || !strings.HasPrefix(out.result, tt.result) || (tt.result == "") != (out.result == "") || !strings.Contains(out.stderr, tt.stderr) {
 					t.Errorf("%s: exit %d, result %q, stderr %q", tt.function, out.ExitCode, out.result, out.stderr)
 				}

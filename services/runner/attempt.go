@@ -43,7 +43,7 @@ func (a *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.program, err = a.r.packs.program(ctx, a.r.runtimes, f.PackDigest, ref.Name); err != nil {
+	if a.program, err = a.findProgram(ctx, f.PackDigest, ref.Name); err != nil {
 		return err
 	}
 	// A random name: another dispatch of this attempt must not find, and then clear, this one's folder.
@@ -51,6 +51,20 @@ func (a *attempt) prepare(ctx context.Context) error {
 		return &internalError{fmt.Errorf("working folder: %w", err)}
 	}
 	return nil
+}
+
+// findProgram waits for the bus when it is away: an outage that the runner's entry outlasts is only latency.
+func (a *attempt) findProgram(ctx context.Context, digest, name string) (*program, error) {
+	for {
+		p, err := a.r.packs.program(ctx, a.r.runtimes, digest, name)
+		if err == nil || !errors.Is(err, errFetch) || a.tenure.over() {
+			return p, err
+		}
+		a.log.WarnContext(ctx, "pack not fetched", slog.Any(logging.Error, err), slog.Duration("retry_in", retryEvery))
+		if pause(ctx, retryEvery); ctx.Err() != nil {
+			return nil, err
+		}
+	}
 }
 
 // run takes a claimed execution to its end.

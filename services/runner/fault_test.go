@@ -155,7 +155,9 @@ func TestAShortOutageOfTheBusIsOnlyLatency(t *testing.T) {
 func TestARunnerThatCannotRenewKillsWhatItRuns(t *testing.T) {
 	t.Parallel()
 	seconds := token()
-	d := newDesk(t, sleeper(seconds))
+	files := sleeper(seconds)
+	action(files, "quick", "runtime: shell\n", "quick.sh", "#!/bin/sh\nexit 0\n")
+	d := newDesk(t, files)
 	d.start(func(c *runner.Config) { c.Grace = time.Hour })
 	id := d.request("nap", `{}`)
 	d.running(id)
@@ -168,9 +170,9 @@ func TestARunnerThatCannotRenewKillsWhatItRuns(t *testing.T) {
 	if f := d.ended(id); f.Status != streams.Lost || f.Error.Class != streams.ClassRunnerLost {
 		t.Errorf("%+v", f)
 	}
-	again := d.request("nap", `{}`)
-	d.running(again)
-	d.cancel(again)
+	if f := d.ended(d.request("quick", `{}`)); f.Status != streams.Succeeded {
+		t.Errorf("afterwards: %+v %+v", f, f.Error)
+	}
 }
 
 // lose calls an execution lost, as the scheduler does.
@@ -469,6 +471,10 @@ func TestPacksThatCannotBeHad(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f := d.ended(d.request("a", `{}`)); f.Error == nil || !strings.Contains(f.Error.Message, "another digest") {
+		t.Errorf("%+v", f)
+	}
+	d.digest = d.install(map[string]string{"a.yaml": "runtime: ruby\nentry_point: a.rb\n"})
+	if f := d.ended(d.request("a", `{}`)); f.Error == nil || !strings.Contains(f.Error.Message, "actions/a.yaml:1:10") {
 		t.Errorf("%+v", f)
 	}
 	d.digest = real

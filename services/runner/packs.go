@@ -20,6 +20,8 @@ import (
 var (
 	// errNoAction is returned when a pack has no such action.
 	errNoAction = errors.New("the pack has no such action")
+	// errFetch is returned when an archive could not be read; another try may succeed.
+	errFetch = errors.New("the archive could not be read")
 	// errDigest is returned when an archive is not what its name says.
 	errDigest = errors.New("the archive has another digest")
 )
@@ -60,8 +62,8 @@ func openPacks(ctx context.Context, js jetstream.JetStream, dir string) (*packs,
 }
 
 // program gives an action of the pack with that digest.
-func (p *packs) program(ctx context.Context, set *runtime.Set, digest, name string) (*program, error) {
-	o, err := p.get(ctx, digest)
+func (ps *packs) program(ctx context.Context, set *runtime.Set, digest, name string) (*program, error) {
+	o, err := ps.get(ctx, digest)
 	if err != nil {
 		return nil, fmt.Errorf("pack %s: %w", digest, err)
 	}
@@ -69,15 +71,15 @@ func (p *packs) program(ctx context.Context, set *runtime.Set, digest, name stri
 }
 
 // get opens a pack, or waits for whoever does. A failure is forgotten, so that the next execution tries again.
-func (p *packs) get(ctx context.Context, digest string) (*opened, error) {
-	p.mu.Lock()
-	o := p.open[digest]
+func (ps *packs) get(ctx context.Context, digest string) (*opened, error) {
+	ps.mu.Lock()
+	o := ps.open[digest]
 	mine := o == nil
 	if mine {
-		o = &opened{ready: make(chan struct{}), programs: map[string]*program{}}
-		p.open[digest] = o
+		o = &opened{ready: make(chan struct{}), actions: map[string]pack.Action{}, programs: map[string]*program{}}
+		ps.open[digest] = o
 	}
-	p.mu.Unlock()
+	ps.mu.Unlock()
 	if !mine {
 		select {
 		case <-o.ready:
@@ -86,40 +88,49 @@ func (p *packs) get(ctx context.Context, digest string) (*opened, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
-	o.err = p.load(ctx, digest, o)
+	o.err = ps.load(ctx, digest, o)
 	if o.err != nil {
-		p.mu.Lock()
-		delete(p.open, digest)
-		p.mu.Unlock()
+		ps.mu.Lock()
+		delete(ps.open, digest)
+		ps.mu.Unlock()
 	}
 	close(o.ready)
 	return o, o.err
 }
 
-func (p *packs) load(ctx context.Context, digest string, o *opened) error {
+func (ps *packs) load(ctx context.Context, digest string, o *opened) error {
 	if _, err := streams.Token(digest); err != nil || !filepath.IsLocal(digest) || filepath.Base(digest) != digest {
 		return fmt.Errorf("digest %q: %w", digest, errDigest)
 	}
-	o.dir = filepath.Join(p.dir, digest)
+	o.dir = filepath.Join(ps.dir, digest)
 	_, err := os.Stat(o.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = p.fetch(ctx, digest, o.dir)
+		err = ps.fetch(ctx, digest, o.dir)
 	}
 	if err != nil {
 		return err
 	}
-	o.actions, err = readActions(o.dir)
-	return err
+	p, err := pack.Load(o.dir)
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	for _, a := range p.Actions {
+		o.actions[a.Name] = a
+	}
+	return nil
 }
 
 // fetch unpacks an archive beside its place, and moves it there when it is what its name says.
-func (p *packs) fetch(ctx context.Context, digest, dir string) error {
-	object, err := p.objects.Get(ctx, digest)
-	if err != nil {
+func (ps *packs) fetch(ctx context.Context, digest, dir string) error {
+	object, err := ps.objects.Get(ctx, digest)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return fmt.Errorf("fetch: %w", err)
 	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errFetch, err)
+	}
 	defer func() { _ = object.Close() }() // it was only read
-	staging := filepath.Join(p.dir, ".fetched-"+digest)
+	staging := filepath.Join(ps.dir, ".fetched-"+digest)
 	if err := os.RemoveAll(staging); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
@@ -129,6 +140,9 @@ func (p *packs) fetch(ctx context.Context, digest, dir string) error {
 	}
 	if err == nil {
 		err = os.Rename(staging, dir)
+	}
+	if failed := object.Error(); failed != nil {
+		return fmt.Errorf("%w: %w", errFetch, errors.Join(failed, err))
 	}
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)

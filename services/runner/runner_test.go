@@ -88,10 +88,6 @@ func TestHowExecutionsEnd(t *testing.T) {
 	action(files, "crlf", "runtime: shell\n", "crlf.sh", "#!/bin/sh\r\necho x\r\n")
 	action(files, "noformat", "runtime: native\n", "noformat", "#! \n")
 	action(files, "interp", "runtime: native\n", "interp", "#!/no/such/thing\n")
-	action(files, "noexec", "runtime: native\n", "noexec", "text")
-	action(files, "nort", "runtime: ruby\n", "nort.rb", "")
-	action(files, "nofile", "runtime: shell\n", "nofile.sh", "")
-	delete(files, "nofile.sh")
 	action(files, "hidden", "runtime: shell\nsecrets: [KEY]\n", "hidden.sh", "#!/bin/sh\n")
 	action(files, "badname", "runtime: shell\nvariables: true\n", "badname.sh", "#!/bin/sh\n")
 	d := newDesk(t, files)
@@ -127,9 +123,6 @@ func TestHowExecutionsEnd(t *testing.T) {
 		{"crlf", streams.Failed, streams.ClassSpawnFailed, "carriage return", -1, ""},
 		{"noformat", streams.Failed, streams.ClassSpawnFailed, "", -1, ""},
 		{"interp", streams.Failed, streams.ClassSpawnFailed, "/no/such/thing", -1, ""},
-		{"noexec", streams.Failed, streams.ClassSpawnFailed, "not_executable", -1, ""},
-		{"nort", streams.Failed, streams.ClassSpawnFailed, "ruby", -1, ""},
-		{"nofile", streams.Failed, streams.ClassSpawnFailed, "nofile.sh", -1, ""},
 		{"missing", streams.Failed, streams.ClassPackUnavailable, "no such action", -1, ""},
 		{"hidden", streams.Failed, streams.ClassSecretsUnavailable, "no access to secrets", -1, ""},
 		{"badname", streams.Failed, streams.ClassSpawnFailed, "PATH", -1, ""},
