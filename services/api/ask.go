@@ -18,12 +18,8 @@ const (
 	positionTimeout = 1500 * time.Millisecond
 )
 
-var (
-	// errScheduler is returned when no scheduler answered.
-	errScheduler = errors.New("no scheduler answers")
-	// errNATSDeadline is the cause of the end of a request that took too long.
-	errNATSDeadline = errors.New("the request took too long")
-)
+// errScheduler is returned when no scheduler answered.
+var errScheduler = errors.New("no scheduler answers")
 
 // ask asks the leading scheduler.
 func ask[T any](ctx context.Context, s *Server, subject string, question any) (T, error) {
@@ -32,8 +28,8 @@ func ask[T any](ctx context.Context, s *Server, subject string, question any) (T
 	if err != nil {
 		return out, fmt.Errorf("ask %s: %w", subject, err)
 	}
-	if s.config.Bus.Conn.Status() != nats.CONNECTED {
-		return out, fmt.Errorf("ask %s: %w", subject, nats.ErrDisconnected)
+	if err := s.awaitBus(ctx); err != nil {
+		return out, fmt.Errorf("ask %s: %w", subject, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -30,7 +30,7 @@ func (s *Server) showEvent(ctx context.Context, in *eventByID) (*reply[wire.Even
 	if err == nil && past.Status != streams.EventReceived {
 		return answer(past), nil
 	}
-	now, busErr := s.presentEvent(ctx, in.ID)
+	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Event, error) { return s.presentEvent(ctx, in.ID) })
 	switch {
 	case busErr == nil:
 		return answer(now), nil

@@ -130,7 +130,7 @@ func (s *Server) publish(ctx context.Context, n event.New) (string, error) {
 
 // put stores an event; that it was stored before is as good.
 func (s *Server) put(ctx context.Context, n event.New) (string, error) {
-	id, err := event.Publish(ctx, s.config.Bus.JS, n)
+	id, err := onBus(ctx, s, func(ctx context.Context) (string, error) { return event.Publish(ctx, s.config.Bus.JS, n) })
 	if errors.Is(err, event.ErrDuplicate) {
 		return id, nil
 	}

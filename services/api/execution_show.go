@@ -90,7 +90,7 @@ func (s *Server) find(ctx context.Context, id string) (wire.Execution, error) {
 	if err == nil && execution.Final(past.Status) && past.Status != streams.Lost {
 		return past, nil
 	}
-	now, busErr := s.present(ctx, id, past)
+	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Execution, error) { return s.present(ctx, id, past) })
 	switch {
 	case busErr == nil:
 		return now, nil

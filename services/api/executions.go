@@ -125,7 +125,7 @@ func (s *Server) request(ctx context.Context, r execution.Request, key string) (
 			return out, err
 		}
 	}
-	done, err := s.facts.Request(ctx, r)
+	done, err := onBus(ctx, s, func(ctx context.Context) (execution.Requested, error) { return s.facts.Request(ctx, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,9 @@ func (s *Server) cancelExecution(ctx context.Context, in *ByID) (*reply[wire.Exe
 	if execution.Final(was.Status) {
 		return answer(was), nil
 	}
-	now, err := s.facts.Cancel(ctx, was.Action, was.ID, admin)
+	now, err := onBus(ctx, s, func(ctx context.Context) (execution.State, error) {
+		return s.facts.Cancel(ctx, was.Action, was.ID, admin)
+	})
 	if err != nil {
 		return nil, err
 	}

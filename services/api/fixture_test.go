@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ const (
 	patience = 20 * time.Second
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+var quiet = slog.New(slog.NewTextHandler(os.Stderr, nil))
 
 // fixture is a running service on a real NATS server and a real database.
 type fixture struct {
@@ -223,6 +224,9 @@ func (f *fixture) request(ctx context.Context, method, path string, body any, he
 	}
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Add(headers[i], headers[i+1])
+	}
+	if _, archive := body.([]byte); archive && req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/zstd")
 	}
 	if body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")

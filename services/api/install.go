@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,11 +34,14 @@ func (s *Server) install(ctx context.Context, archive io.Reader, source string) 
 		return installed{}, context.Cause(ctx)
 	}
 	defer func() { <-s.installing }()
-	p, digest, bytes, err := s.checkArchive(archive)
+	p, digest, packed, err := s.checkArchive(archive)
 	if err != nil {
 		return installed{}, err
 	}
-	if err := s.keepArchive(ctx, digest, bytes); err != nil {
+	if err := s.awaitBus(ctx); err != nil {
+		return installed{}, err
+	}
+	if err := s.keepArchive(ctx, digest, packed); err != nil {
 		return installed{}, err
 	}
 	change, err := s.store.Install(ctx, definitions.Installed{Pack: p, Digest: digest, Source: source, By: admin})
@@ -82,10 +84,7 @@ func (s *Server) keepArchive(ctx context.Context, digest string, archive []byte)
 	case !errors.Is(err, jetstream.ErrObjectNotFound):
 		return fmt.Errorf("look for archive %s: %w", digest, err)
 	}
-	if _, err := objects.Put(ctx, jetstream.ObjectMeta{Name: digest}, bytes.NewReader(archive)); err != nil {
-		return fmt.Errorf("store archive %s: %w", digest, err)
-	}
-	return nil
+	return s.config.Bus.PutObject(ctx, streams.ObjectsPacks, jetstream.ObjectMeta{Name: digest}, archive)
 }
 
 // mistaken reports every mistake in a pack's files.

@@ -40,7 +40,7 @@ func (s *Server) readLog(ctx context.Context, in *logInput) (*huma.StreamRespons
 
 func (s *Server) serveLog(q logs.Request) func(context.Context, http.ResponseWriter, *http.Request) error {
 	return func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-		start, err := s.beginning(ctx, q)
+		start, err := onBus(ctx, s, func(ctx context.Context) (int64, error) { return s.beginning(ctx, q) })
 		if err != nil {
 			return err
 		}

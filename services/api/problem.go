@@ -104,7 +104,7 @@ func isNATSDown(err error) bool {
 	for _, e := range []error{
 		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrNoServers,
 		nats.ErrDisconnected, nats.ErrReconnectBufExceeded, jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled,
-		errNATSDeadline,
+		errBusTimeout,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -120,11 +120,7 @@ func (s *Server) control(ctx context.Context, ref string, paused bool) (*reply[w
 	if err != nil {
 		return nil, fmt.Errorf("control of queue %s: %w", ref, err)
 	}
-	kv, err := s.config.Bus.JS.KeyValue(ctx, streams.BucketQueues)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", streams.BucketQueues, err)
-	}
-	if _, err := kv.Put(ctx, ref, data); err != nil {
+	if _, err := onBus(ctx, s, func(ctx context.Context) (uint64, error) { return s.putControl(ctx, ref, data) }); err != nil {
 		return nil, fmt.Errorf("control of queue %s: %w", ref, err)
 	}
 	stats, err := ask[streams.QueueStats](ctx, s, streams.RPCQueueStats, streams.QueueRequest{Action: ref})
@@ -133,4 +129,12 @@ func (s *Server) control(ctx context.Context, ref string, paused bool) (*reply[w
 	}
 	stats.Paused = paused
 	return answer(stats), nil
+}
+
+func (s *Server) putControl(ctx context.Context, ref string, data []byte) (uint64, error) {
+	kv, err := s.config.Bus.JS.KeyValue(ctx, streams.BucketQueues)
+	if err != nil {
+		return 0, fmt.Errorf("open bucket %s: %w", streams.BucketQueues, err)
+	}
+	return kv.Put(ctx, ref, data)
 }

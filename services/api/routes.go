@@ -96,7 +96,7 @@ func register[I, O any](s *Server, a huma.API, o huma.Operation, handle func(con
 
 func registerWithin[I, O any](s *Server, a huma.API, o huma.Operation, within time.Duration, handle func(context.Context, *I) (*O, error)) {
 	huma.Register(a, o, func(ctx context.Context, in *I) (*O, error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, within, errNATSDeadline)
+		ctx, cancel := context.WithTimeout(ctx, within)
 		defer cancel()
 		out, err := handle(ctx, in)
 		if err != nil {

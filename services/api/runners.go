@@ -27,7 +27,7 @@ type ByName struct {
 }
 
 func (s *Server) listRunners(ctx context.Context, in *Paging) (*reply[wire.Page[wire.Runner]], error) {
-	all, err := s.runners(ctx)
+	all, err := onBus(ctx, s, s.runners)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (s *Server) listRunners(ctx context.Context, in *Paging) (*reply[wire.Page[
 }
 
 func (s *Server) showRunner(ctx context.Context, in *ByName) (*reply[wire.Runner], error) {
-	all, err := s.runners(ctx)
+	all, err := onBus(ctx, s, s.runners)
 	if err != nil {
 		return nil, err
 	}

@@ -72,18 +72,18 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve func(conte
 // serveFeed sends a feed from where the client left off.
 func (s *Server) serveFeed(f feed, lastID string) func(context.Context, http.ResponseWriter, *http.Request) error {
 	return func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-		start, gap, err := s.startOf(ctx, f.stream, lastID)
+		at, err := onBus(ctx, s, func(ctx context.Context) (start, error) { return s.startOf(ctx, f.stream, lastID) })
 		if err != nil {
 			return err
 		}
-		messages, err := s.consume(ctx, f, start)
+		messages, err := s.consume(ctx, f, at.seq)
 		if err != nil {
 			return err
 		}
 		defer messages.Stop()
 		defer context.AfterFunc(ctx, messages.Stop)()
 		out := &sse{w: w, patience: s.config.SlowClient}
-		err = out.open(start-1, gap)
+		err = out.open(at.seq-1, at.gap)
 		if err == nil {
 			err = out.pump(messages, f)
 		}
@@ -98,32 +98,38 @@ type gap struct {
 	To   uint64 `json:"to"`
 }
 
+// start is where a stream begins.
+type start struct {
+	seq uint64
+	gap *gap // nil when nothing is missing before it
+}
+
 // startOf gives the sequence to begin with: behind the last one that the client saw, or behind the end.
-func (s *Server) startOf(ctx context.Context, name, lastID string) (uint64, *gap, error) {
+func (s *Server) startOf(ctx context.Context, name, lastID string) (start, error) {
 	stream, err := s.config.Bus.JS.Stream(ctx, name)
 	if err != nil {
-		return 0, nil, fmt.Errorf("open stream %s: %w", name, err)
+		return start{}, fmt.Errorf("open stream %s: %w", name, err)
 	}
 	state := stream.CachedInfo().State
 	if lastID == "" {
-		return state.LastSeq + 1, nil, nil
+		return start{seq: state.LastSeq + 1}, nil
 	}
 	seen, err := strconv.ParseUint(lastID, 10, 64)
 	switch {
 	case err != nil:
-		return 0, nil, invalid(wire.HeaderLastEventID, "is not an id that this stream gave out")
+		return start{}, invalid(wire.HeaderLastEventID, "is not an id that this stream gave out")
 	case seen > state.LastSeq: // the stream was made anew
 		first := max(state.FirstSeq, 1)
-		return first, &gap{From: 1, To: first - 1}, nil
+		return start{seq: first, gap: &gap{From: 1, To: first - 1}}, nil
 	case seen+1 < state.FirstSeq:
-		return state.FirstSeq, &gap{From: seen + 1, To: state.FirstSeq - 1}, nil
+		return start{seq: state.FirstSeq, gap: &gap{From: seen + 1, To: state.FirstSeq - 1}}, nil
 	}
-	return seen + 1, nil, nil
+	return start{seq: seen + 1}, nil
 }
 
-func (s *Server) consume(ctx context.Context, f feed, start uint64) (jetstream.MessagesContext, error) {
+func (s *Server) consume(ctx context.Context, f feed, from uint64) (jetstream.MessagesContext, error) {
 	c, err := s.config.Bus.JS.OrderedConsumer(ctx, f.stream, jetstream.OrderedConsumerConfig{
-		FilterSubjects: f.filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(start, 1),
+		FilterSubjects: f.filters, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(from, 1),
 		InactiveThreshold: time.Minute,
 	})
 	if err != nil {
