@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go"
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
@@ -22,11 +22,11 @@ const retryEvery = 250 * time.Millisecond
 var errNotOurs = errors.New("execution is not to be claimed")
 
 // handle takes a dispatched execution from its claim to its end.
-func (r *Runner) handle(ctx context.Context, msg jetstream.Msg) {
-	run, err := parseRun(msg.Data())
+func (r *Runner) handle(ctx context.Context, msg *nats.Msg) {
+	run, err := parseRun(msg.Data)
 	if err != nil {
-		r.log.ErrorContext(ctx, "dispatch is not readable", slog.String("subject", msg.Subject()), slog.Any(logging.Error, err))
-		r.settle(ctx, msg.TermWithReason("not readable"))
+		r.log.ErrorContext(ctx, "dispatch is not readable", slog.String("subject", msg.Subject), slog.Any(logging.Error, err))
+		r.settle(ctx, msg.Term())
 		return
 	}
 	log := r.log.With(slog.String(logging.ExecutionID, run.ID), slog.String(logging.Action, run.Action), slog.Int(logging.Attempt, run.Attempt))

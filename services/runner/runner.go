@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/attune/attune/pkg/bus"
@@ -164,8 +163,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err := r.detect(ctx); err != nil {
 		return fmt.Errorf("runner: %w", err)
 	}
-	pool, err := r.attach(ctx)
-	if err != nil {
+	if err := r.attach(ctx); err != nil {
 		return err
 	}
 	lasting := context.WithoutCancel(ctx)
@@ -174,7 +172,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	work, kill := context.WithCancelCause(lasting)
 	defer kill(nil)
 	r.log.InfoContext(ctx, "runner started", slog.Int("slots", r.Slots), slog.String("pool", r.Pool), slog.Any("runtimes", r.found))
-	err = r.intake(ctx, work, pool)
+	err := r.intake(ctx, work)
 	r.drain(work, kill)
 	return err
 }
@@ -192,26 +190,27 @@ func (r *Runner) detect(ctx context.Context) error {
 
 // attach finds what the runner needs on the bus, and delivers what was left to be said. While the bus does
 // not answer it tries again.
-func (r *Runner) attach(ctx context.Context) (jetstream.Consumer, error) {
+func (r *Runner) attach(ctx context.Context) error {
 	notify := func(err error, wait time.Duration) {
 		r.log.WarnContext(ctx, "bus is not ready", slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
 	}
-	return backoff.Retry(ctx, func() (jetstream.Consumer, error) { return r.attachOnce(ctx) },
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, r.attachOnce(ctx) },
 		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
+	return err
 }
 
-func (r *Runner) attachOnce(ctx context.Context) (jetstream.Consumer, error) {
+func (r *Runner) attachOnce(ctx context.Context) error {
 	var err error
 	if r.logs, err = logs.Open(ctx, logs.Config{Bus: r.Bus, Logger: r.log}); err != nil {
-		return nil, err
+		return err
 	}
 	if r.packs, err = openPacks(ctx, r.Bus.JS, r.place.packs); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.deliverSpool(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	return r.consumer(ctx)
+	return r.ensureConsumer(ctx)
 }
 
 // drain waits for what runs. When the time is over it ends it, and still waits.
