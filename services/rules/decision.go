@@ -30,12 +30,11 @@ const maxReason = 400
 // decide asks every rule on the event's trigger. An error means that ctx has ended: whatever else goes wrong is
 // part of the decision or is repeated until it works.
 func (s *Service) decide(ctx context.Context, ev event.Event, mayBeKnown bool) (streams.Decision, error) {
-	ix := s.index.Load()
 	ref, err := pack.ParseRef(ev.Trigger)
 	if err != nil {
 		return rejected(ev, err.Error()), nil
 	}
-	t, known := ix.triggers[ref]
+	t, known := s.indexFor(ctx, ref).triggers[ref]
 	if why := t.refuses(ev, known); why != "" {
 		return rejected(ev, why), nil
 	}

@@ -14,6 +14,7 @@ import (
 
 // index is the rules by trigger, compiled. It does not change once made.
 type index struct {
+	revision int64 // of the definitions that it was made of
 	triggers map[pack.Ref]*trigger
 	rules    map[pack.Ref]*rule // every compiled rule, for the next index to take over
 }
@@ -35,7 +36,7 @@ type rule struct {
 
 // newIndex compiles a snapshot, taking over from the old index what has not changed.
 func newIndex(snap *definitions.Snapshot, old *index) *index {
-	ix := &index{triggers: make(map[pack.Ref]*trigger, len(snap.Triggers)), rules: map[pack.Ref]*rule{}}
+	ix := &index{revision: snap.Revision, triggers: make(map[pack.Ref]*trigger, len(snap.Triggers)), rules: map[pack.Ref]*rule{}}
 	for ref, t := range snap.Triggers {
 		ix.triggers[ref] = compileTrigger(t)
 	}

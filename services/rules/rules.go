@@ -15,7 +15,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,8 @@ import (
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/pack"
 )
 
 // leaseKey names the lease of the active copy.
@@ -47,8 +51,10 @@ type Service struct {
 	history *history.Store
 	metrics *metrics
 
-	index atomic.Pointer[index] // nil until definitions were read once
-	ready chan struct{}         // closed when index is set for the first time
+	definitions *definitions.Store
+	learning    sync.Mutex            // one set of definitions is taken over at a time
+	index       atomic.Pointer[index] // nil until definitions were read once
+	ready       chan struct{}         // closed when index is set for the first time
 }
 
 // New makes a Service.
@@ -62,7 +68,7 @@ func New(c Config) (*Service, error) {
 	}
 	return &Service{
 		Config: c, facts: execution.NewFacts(c.Bus.JS), history: history.New(c.DB), metrics: m,
-		ready: make(chan struct{}),
+		definitions: definitions.New(c.DB), ready: make(chan struct{}),
 	}, nil
 }
 
@@ -70,7 +76,7 @@ func New(c Config) (*Service, error) {
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return definitions.New(s.DB).Watch(ctx, s.Logger, s.learn)
+		return s.definitions.Watch(ctx, s.Logger, s.learn)
 	})
 	g.Go(func() error {
 		return lease.Run(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
@@ -80,10 +86,48 @@ func (s *Service) Run(ctx context.Context) error {
 
 // learn takes over a new set of definitions. Events that are being decided finish under the old one.
 func (s *Service) learn(snap *definitions.Snapshot) {
-	first := s.index.Swap(newIndex(snap, s.index.Load())) == nil
-	if first {
+	s.learning.Lock()
+	defer s.learning.Unlock()
+	old := s.index.Load()
+	if old != nil && snap.Revision <= old.revision {
+		return
+	}
+	s.index.Store(newIndex(snap, old))
+	if old == nil {
 		close(s.ready)
 	}
+}
+
+// lookTimeout bounds the look at the database for a trigger that nobody knows.
+const lookTimeout = time.Second
+
+// indexFor gives the rules to ask about an event. Whoever installs a pack may publish at once, before word of
+// the pack has come here: a trigger is unknown only when the database does not know it either.
+func (s *Service) indexFor(ctx context.Context, trigger pack.Ref) *index {
+	ix := s.index.Load()
+	if _, known := ix.triggers[trigger]; known {
+		return ix
+	}
+	if err := s.lookAgain(ctx, ix.revision); err != nil && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "definitions unreachable, a trigger is taken for unknown",
+			slog.String(logging.Trigger, trigger.String()), slog.Any(logging.Error, err))
+	}
+	return s.index.Load()
+}
+
+func (s *Service) lookAgain(ctx context.Context, known int64) error {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	revision, err := s.definitions.Revision(ctx)
+	if err != nil || revision == known {
+		return err
+	}
+	snap, err := s.definitions.Snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	s.learn(snap)
+	return nil
 }
 
 func (s *Service) lead(ctx context.Context) error {

@@ -234,6 +234,24 @@ func TestRulesThatLeadToEachOtherAreStopped(t *testing.T) {
 	}
 }
 
+// Whoever was told that a pack is installed may publish at once.
+func TestATriggerIsKnownAsSoonAsItsPackIsInstalled(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.start(t, "a")
+	for i := range 30 {
+		name := fmt.Sprintf("fresh%d", i)
+		p := pack.Pack{Name: name, Version: "1.0.0", Triggers: []pack.Trigger{{Name: "seen"}}}
+		if _, err := definitions.New(f.db).Install(t.Context(), definitions.Installed{Pack: p, Digest: digest, Source: "test", By: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		f.publish(t, "attune.event."+name+".seen", `{}`)
+		if d := f.next(t); d.Status != streams.EventDecided {
+			t.Fatalf("event of pack %d is %s: %s", i, d.Status, d.Reason)
+		}
+	}
+}
+
 func TestARuleThatIsSwitchedOnIsAskedSoonAfter(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
