@@ -134,7 +134,7 @@ func checkURL(name, raw string, schemes ...string) error {
 			continue
 		}
 		u, err := url.Parse(part)
-		if err != nil || u.Host == "" {
+		if err != nil || u.Host == "" && u.Query().Get("host") == "" { // host=/folder names PostgreSQL's socket
 			return wrong(name, "...", "want "+schemes[0]+"://HOST:PORT")
 		}
 		if err := oneOf(name, u.Scheme, schemes...); err != nil {

@@ -47,6 +47,17 @@ func TestDefaultsAreUsable(t *testing.T) {
 	}
 }
 
+func TestADatabaseMayBeNamedByItsSocket(t *testing.T) {
+	t.Setenv("ATTUNE_DATABASE_URL", "postgres://u:p@/attune?host=/run/postgresql")
+	c, err := config.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSecretsAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
