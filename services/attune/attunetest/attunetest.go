@@ -40,7 +40,7 @@ type Instance struct {
 
 	t       testing.TB
 	opts    Options
-	process *process
+	process *Process
 }
 
 // Start makes an installation and starts it.
@@ -81,9 +81,7 @@ func (in *Instance) Restart() {
 		in.t.Fatal(err)
 	}
 	in.process = p
-	if err := p.awaitReady(); err != nil {
-		in.t.Fatalf("attune up: %v\n%s", err, p.said())
-	}
+	p.AwaitLine(in.t, `(Ctrl-C stops it)`)
 	if in.Announcement, err = local.Read(in.Dir); err != nil {
 		in.t.Fatal(err)
 	}
@@ -104,23 +102,28 @@ func clean() []string {
 // Kill ends the process as a power failure would: it gets no say.
 func (in *Instance) Kill() {
 	in.t.Helper()
-	in.process.signal(syscall.SIGKILL)
-	if _, err := in.process.await(); err != nil {
-		in.t.Fatal(err)
-	}
-	in.process = nil
+	in.end(syscall.SIGKILL)
 }
 
 // Stop asks the process to stop, as Ctrl-C does, and gives its exit status.
 func (in *Instance) Stop() int {
 	in.t.Helper()
+	return in.end(syscall.SIGINT)
+}
+
+// StopTwice is Stop, with a second Ctrl-C while it finishes what runs.
+func (in *Instance) StopTwice() int {
+	in.t.Helper()
 	in.process.signal(syscall.SIGINT)
-	code, err := in.process.await()
-	if err != nil {
-		in.t.Fatalf("stop: %v\n%s", err, in.process.said())
-	}
+	in.process.AwaitLine(in.t, `(stopping)`)
+	return in.end(syscall.SIGINT)
+}
+
+func (in *Instance) end(s syscall.Signal) int {
+	in.t.Helper()
+	p := in.process
 	in.process = nil
-	return code
+	return p.End(in.t, s)
 }
 
 func (in *Instance) cleanUp() {

@@ -1,42 +1,81 @@
 package attunetest
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"os/exec"
+	"regexp"
 	"runtime"
-	"strings"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 )
 
 var (
-	errNotReady = errors.New("not ready in time")
-	errEnded    = errors.New("ended before it was ready")
-	errStays    = errors.New("does not end")
+	errUnsaid = errors.New("did not say what was waited for")
+	errEnded  = errors.New("ended")
+	errStays  = errors.New("does not end")
 )
 
-// process is one running `attune up`.
-type process struct {
+// Process is a running program of Attune that serves until it is told to stop.
+type Process struct {
 	cmd   *exec.Cmd
-	ready chan struct{} // closed when it has greeted
 	ended chan struct{} // closed when it has ended
 
-	mu   sync.Mutex // guards text
+	mu   sync.Mutex // guards the fields below
 	text bytes.Buffer
+	more chan struct{} // closed, and made anew, when there is more text
+}
+
+// Serve starts `attune serve` with exactly the environment of this process and env. It is stopped when the test
+// ends.
+func Serve(t testing.TB, env []string, service string) *Process {
+	t.Helper()
+	p, err := launch(Command(append(append(clean(), "XDG_CONFIG_HOME="+t.TempDir()), env...), "serve", service))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if code := p.End(t, syscall.SIGINT); code != 0 {
+			t.Errorf("serve %s ended with status %d", service, code)
+		}
+		if t.Failed() {
+			t.Logf("serve %s said:\n%s", service, p.said())
+		}
+	})
+	return p
+}
+
+// AwaitLine returns what the parentheses of the pattern matched in what the process says.
+func (p *Process) AwaitLine(t testing.TB, pattern string) string {
+	t.Helper()
+	found, err := p.await(regexp.MustCompile(pattern))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.said())
+	}
+	return found
+}
+
+// End sends a signal, waits for the end and gives the exit status, -1 when the signal itself ended it. A process
+// that has ended is left alone.
+func (p *Process) End(t testing.TB, s syscall.Signal) int {
+	t.Helper()
+	p.signal(s)
+	select {
+	case <-p.ended:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(Patience):
+		t.Fatalf("%v\n%s", errStays, p.said())
+		return 0
+	}
 }
 
 // launch starts the command from a thread that lives as long as it does: should this process be killed, the
 // kernel kills the command too.
-func launch(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	cmd.Stderr = p
+func launch(cmd *exec.Cmd) (*Process, error) {
+	p := &Process{cmd: cmd, ended: make(chan struct{}), more: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = p, p
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error, 1)
@@ -48,61 +87,44 @@ func launch(cmd *exec.Cmd) (*process, error) {
 		if err != nil {
 			return
 		}
-		p.read(bufio.NewReader(out))
 		_ = cmd.Wait() // how it ended is in its state
 		close(p.ended)
 	}()
 	return p, <-started
 }
 
-// read looks for the greeting.
-func (p *process) read(out *bufio.Reader) {
-	greeted := false
-	for {
-		line, err := out.ReadString('\n')
-		_, _ = p.Write([]byte(line)) // never fails
-		if !greeted && strings.HasPrefix(line, "Ctrl-C stops it") {
-			greeted = true
-			close(p.ready)
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
 // Write keeps what the process says.
-func (p *process) Write(b []byte) (int, error) {
+func (p *Process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	close(p.more)
+	p.more = make(chan struct{})
 	return p.text.Write(b)
 }
 
-func (p *process) said() string {
+func (p *Process) said() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.text.String()
 }
 
-func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended
+func (p *Process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended
 
-func (p *process) awaitReady() error {
-	select {
-	case <-p.ready:
-		return nil
-	case <-p.ended:
-		return errEnded
-	case <-time.After(Patience):
-		return errNotReady
-	}
-}
-
-// await waits for the end and gives the exit status, -1 after a signal.
-func (p *process) await() (int, error) {
-	select {
-	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(Patience):
-		return 0, errStays
+func (p *Process) await(pattern *regexp.Regexp) (string, error) {
+	deadline := time.After(Patience)
+	for {
+		p.mu.Lock()
+		found, more := pattern.FindSubmatch(p.text.Bytes()), p.more
+		p.mu.Unlock()
+		if found != nil {
+			return string(found[1]), nil
+		}
+		select {
+		case <-more:
+		case <-p.ended:
+			return "", errEnded
+		case <-deadline:
+			return "", errUnsaid
+		}
 	}
 }

@@ -107,8 +107,8 @@ func start(ctx context.Context, cfg config.Config, name, version string, layers 
 		}
 	}
 	if name == parts.API {
-		if p.Listener, err = net.Listen("tcp", cfg.HTTPAddr); err != nil {
-			return fmt.Errorf("API on %s: %w; choose another with ATTUNE_HTTP_ADDR", cfg.HTTPAddr, err)
+		if err := listen(ctx, &p); err != nil {
+			return err
 		}
 	}
 	s, err := p.Service(name)
@@ -116,7 +116,15 @@ func start(ctx context.Context, cfg config.Config, name, version string, layers 
 		return err
 	}
 	layers.Add(ctx, s)
-	layers.Logger.InfoContext(ctx, "serving", slog.String(logging.Service, name), slog.Any("config", cfg))
+	p.Logger.InfoContext(ctx, "serving", slog.String(logging.Service, name), slog.Any("config", cfg))
+	return nil
+}
+
+func listen(ctx context.Context, p *parts.Process) (err error) {
+	if p.Listener, err = net.Listen("tcp", p.Config.HTTPAddr); err != nil {
+		return fmt.Errorf("API on %s: %w; choose another with ATTUNE_HTTP_ADDR", p.Config.HTTPAddr, err)
+	}
+	p.Logger.InfoContext(ctx, "listening", slog.String("url", "http://"+p.Listener.Addr().String()))
 	return nil
 }
 

@@ -65,6 +65,6 @@ func run(c *cobra.Command, cfg config.Config, version string) error {
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from then on a signal does what it does to any process
-	u := &machine{cfg: cfg, version: version, log: log, out: c.OutOrStdout()}
+	u := &machine{cfg: cfg, version: version, log: log, out: c.OutOrStdout(), unhook: stop}
 	return u.run(ctx)
 }

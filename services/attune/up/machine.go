@@ -36,6 +36,7 @@ type machine struct {
 	version string
 	log     *slog.Logger
 	out     io.Writer
+	unhook  func() // lets the next signal end the process
 
 	folder   *local.Folder
 	listener net.Listener
@@ -58,6 +59,7 @@ func (m *machine) run(ctx context.Context) error {
 	if errStart == nil {
 		m.greet(time.Since(begun))
 		<-ctx.Done()
+		m.unhook()
 		m.log.InfoContext(ctx, "stopping: running executions are finished first, a second signal ends them", slog.Duration("at_most", m.cfg.Drain))
 	}
 	return m.end(ctx, errStart)
