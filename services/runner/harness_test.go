@@ -39,7 +39,7 @@ const patience = 30 * time.Second
 
 // desk stands for everything around a runner: it requests, dispatches and sees what happens.
 type desk struct {
-	t      *testing.T
+	t      testing.TB
 	server *natsserver.Server
 	bus    *bus.Bus
 	facts  *execution.Facts
@@ -51,7 +51,7 @@ type desk struct {
 }
 
 // newDesk starts a server that has a pack with those files below actions/.
-func newDesk(t *testing.T, files map[string]string) *desk {
+func newDesk(t testing.TB, files map[string]string) *desk {
 	t.Helper()
 	d := &desk{t: t, server: natstest.Start(t), seen: map[string][]execution.Fact{}, more: make(chan struct{})}
 	d.bus = natstest.Connect(t, d.server)
@@ -96,7 +96,7 @@ func (d *desk) install(files map[string]string) string {
 	return digest
 }
 
-func write(t *testing.T, file, text string, mode os.FileMode) {
+func write(t testing.TB, file, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func (d *desk) start(change func(*runner.Config)) started {
 	return started{Runner: r, stop: stop}
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) {
 	w.t.Logf("%s", bytes.TrimSpace(p))
