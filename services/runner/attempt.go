@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/attune/attune/pkg/execution"
@@ -33,24 +30,22 @@ type attempt struct {
 
 	problem error // why prepare failed; the execution fails of it
 	program *program
-	dir     string // working folder
+	seat    *seat
+	kept    bool // its end waits in the spool
 }
 
 // prepare makes ready what does not depend on the claim.
-func (a *attempt) prepare(ctx context.Context) error {
+func (a *attempt) prepare(ctx context.Context) (err error) {
+	if a.seat, err = a.r.place.take(); err != nil {
+		return &internalError{err}
+	}
 	f := a.requested.Fact
 	ref, err := pack.ParseRef(f.Action)
 	if err != nil {
 		return err
 	}
-	if a.program, err = a.findProgram(ctx, f.PackDigest, ref.Name); err != nil {
-		return err
-	}
-	// A random name: another dispatch of this attempt must not find, and then clear, this one's folder.
-	if a.dir, err = os.MkdirTemp(a.r.place.work, f.ID+"."+strconv.Itoa(f.Attempt)+"-"); err != nil {
-		return &internalError{fmt.Errorf("working folder: %w", err)}
-	}
-	return nil
+	a.program, err = a.findProgram(ctx, f.PackDigest, ref.Name)
+	return err
 }
 
 // findProgram waits for the bus when it is away: an outage that the runner's entry outlasts is only latency.
@@ -220,16 +215,14 @@ func (a *attempt) spec(secrets map[string]string) (process.Spec, error) {
 		timeout = pack.DefaultTimeout
 	}
 	return process.Spec{
-		Path: a.program.command.Path, Args: a.program.command.Args, Dir: a.dir, Stdin: stdin, Extra: extra,
+		Path: a.program.command.Path, Args: a.program.command.Args, Dir: a.seat.dir, Stdin: stdin, Extra: extra,
 		Env: a.r.runtimes.Environ(runtime.Identity{
-			Execution: f.ID, Action: f.Action, Attempt: f.Attempt, ResultFile: a.resultFile(), WorkDir: a.dir,
+			Execution: f.ID, Action: f.Action, Attempt: f.Attempt, ResultFile: a.seat.resultFile(), WorkDir: a.seat.dir,
 		}),
-		Environ: runtime.EnvResultFile + "=" + a.resultFile(),
+		Environ: runtime.EnvResultFile + "=" + a.seat.resultFile(),
 		Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost,
 	}, nil
 }
-
-func (a *attempt) resultFile() string { return filepath.Join(a.dir, "result.json") }
 
 func (a *attempt) variables(parameters json.RawMessage, secrets map[string]string) ([][]byte, error) {
 	if !a.program.command.Variables {
@@ -251,12 +244,17 @@ func (a *attempt) variables(parameters json.RawMessage, secrets map[string]strin
 	return [][]byte{text}, err
 }
 
-// clear removes the working folder.
+// clear gives the seat back.
 func (a *attempt) clear(ctx context.Context) {
-	if a.dir == "" {
-		return
+	var err error
+	switch {
+	case a.seat == nil:
+	case a.kept:
+		err = a.seat.abandon()
+	default:
+		err = a.r.place.leave(a.seat)
 	}
-	if err := removeAll(a.dir); err != nil {
-		a.log.WarnContext(ctx, "working folder not removed", slog.Any(logging.Error, err))
+	if err != nil {
+		a.log.WarnContext(ctx, "working folder not cleared", slog.Any(logging.Error, err))
 	}
 }

@@ -2,13 +2,11 @@ package runner
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
@@ -20,10 +18,7 @@ var errRefused = errors.New("execution is no longer this runner's")
 // finish publishes the end. It is in the spool first, so that it is not lost with this process.
 func (a *attempt) finish(ctx context.Context, o outcome) {
 	f := a.endFact(o)
-	file := a.r.place.spoolFile(f)
-	if err := writeSpool(file, f); err != nil {
-		a.log.ErrorContext(ctx, "end not spooled", slog.Any(logging.Error, err))
-	}
+	a.keep(ctx, f)
 	ctx, stop := outlive(ctx, closing)
 	defer stop()
 	st, err := a.r.deliver(ctx, a.state, f)
@@ -37,13 +32,29 @@ func (a *attempt) finish(ctx context.Context, o outcome) {
 		a.state = st
 		a.log.DebugContext(ctx, "execution ended", slog.String(logging.Status, string(st.Status)))
 	}
-	a.dropSpool(ctx, file)
+	a.unkeep(ctx)
 }
 
-func (a *attempt) dropSpool(ctx context.Context, file string) {
-	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-		a.log.WarnContext(ctx, "spool not cleared", slog.Any(logging.Error, err))
+func (a *attempt) keep(ctx context.Context, f execution.Fact) {
+	if a.seat == nil {
+		return // there is none to be had: that is what it ends of
 	}
+	if err := a.seat.keep(f); err != nil {
+		a.log.ErrorContext(ctx, "end not spooled", slog.Any(logging.Error, err))
+		return
+	}
+	a.kept = true
+}
+
+func (a *attempt) unkeep(ctx context.Context) {
+	if !a.kept {
+		return
+	}
+	if err := a.seat.delivered(); err != nil {
+		a.log.WarnContext(ctx, "spool not cleared", slog.Any(logging.Error, err))
+		return
+	}
+	a.kept = false
 }
 
 func (a *attempt) endFact(o outcome) execution.Fact {
@@ -83,23 +94,6 @@ func (r *Runner) deliver(ctx context.Context, after execution.State, f execution
 	}
 }
 
-func (p *place) spoolFile(f execution.Fact) string {
-	return filepath.Join(p.spool, f.ID+"."+strconv.Itoa(f.Attempt)+".json")
-}
-
-// writeSpool writes an end. It survives this process; a power failure it need not survive: the execution is
-// lost then.
-func writeSpool(file string, f execution.Fact) error {
-	data, err := json.Marshal(f)
-	if err != nil {
-		return fmt.Errorf("encode end of execution %s: %w", f.ID, err)
-	}
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	return nil
-}
-
 // deliverSpool publishes the ends that a runner before this one could not, and then tells everybody that it
 // has gone: what it was running besides is lost.
 func (r *Runner) deliverSpool(ctx context.Context) error {
@@ -119,9 +113,12 @@ func (r *Runner) deliverSpool(ctx context.Context) error {
 }
 
 func (r *Runner) deliverFile(ctx context.Context, file string) error {
-	data, err := os.ReadFile(filepath.Clean(file))
+	data, err := spooled(file)
 	if err != nil {
-		return fmt.Errorf("spool: %w", err)
+		return err
+	}
+	if data == nil {
+		return os.Remove(file)
 	}
 	f, err := execution.ParseFact(data)
 	if err != nil {

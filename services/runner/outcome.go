@@ -137,7 +137,7 @@ func (a *attempt) addResult(o *outcome, captured *capture) {
 
 // result reads what the program gave: the result file, else the standard output where the action says so.
 func (a *attempt) result(captured *capture) (json.RawMessage, error) {
-	raw, err := readResult(a.resultFile())
+	raw, err := readResult(a.seat.resultFile())
 	if err == nil && raw == nil && a.program.Output == pack.OutputJSON {
 		raw, err = captured.text()
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -21,6 +22,9 @@ type place struct {
 	name     string // this runner's name: unique for every start
 	previous string // the name of the runner that had the folder before; "" if none had
 	lock     *os.File
+
+	mu    sync.Mutex // guards seats
+	seats []*seat    // free ones
 }
 
 // openPlace takes the folder, makes what is in it, and clears the work of a runner before.
@@ -77,7 +81,16 @@ func (p *place) clear() error {
 }
 
 // close gives the folder to whoever comes next.
-func (p *place) close() error { return p.lock.Close() }
+func (p *place) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for _, s := range p.seats {
+		errs = append(errs, s.remove())
+	}
+	p.seats = nil
+	return errors.Join(append(errs, p.lock.Close())...)
+}
 
 // removeAll removes a folder even where a program has taken the permissions away.
 func removeAll(dir string) error {

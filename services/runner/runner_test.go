@@ -40,6 +40,7 @@ func TestAnExecutionFromClaimToEnd(t *testing.T) {
 	if out[2] != "0" {
 		t.Errorf("%s things in the working folder", out[2])
 	}
+	r.stop()
 	if _, err := os.Stat(out[1]); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("working folder %s is still there: %v", out[1], err)
 	}
@@ -50,6 +51,36 @@ func TestAnExecutionFromClaimToEnd(t *testing.T) {
 		t.Errorf("output %+v", f.Output)
 	}
 	eventually(t, patience, "dispatch is acknowledged", func() bool { return d.queued() == 0 })
+}
+
+func TestEveryExecutionFindsItsFolderEmpty(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, scripts(map[string]string{
+		"look":   `ls -A | wc -l; stat -c %a .; pwd`,
+		"litter": `mkdir -p a/b; touch x .hidden; ln -s /etc y; chmod 755 .; echo '{}' >"$ATTUNE_RESULT_FILE"`,
+		"chmod":  `chmod 777 .`,
+		"gone":   `rm -rf "$PWD"`,
+		"result": `echo '{}' >"$ATTUNE_RESULT_FILE"`,
+	}))
+	d.start(func(c *runner.Config) { c.Slots = 1 })
+	places := map[string]bool{}
+	for _, before := range []string{"look", "result", "litter", "chmod", "gone", "look"} {
+		if f := d.ended(d.request(before, `{}`)); f.Status != streams.Succeeded {
+			t.Errorf("%s: %+v", before, f.Error)
+		}
+		id := d.request("look", `{}`)
+		if f := d.ended(id); f.Result != nil {
+			t.Errorf("after %s: result %s", before, f.Result)
+		}
+		out := strings.Split(d.log(id, logs.Stdout), "\n")
+		if out[0] != "0" || out[1] != "700" {
+			t.Errorf("after %s: %q", before, out)
+		}
+		places[out[2]] = true
+	}
+	if len(places) != 4 { // the first, and one after each that spoiled its own
+		t.Errorf("%d folders were made: %v", len(places), places)
+	}
 }
 
 // log reads what is stored of an execution's output.
