@@ -8,6 +8,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,7 +32,7 @@ func Open(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	f := &Folder{Dir: dir}
@@ -39,6 +40,18 @@ func Open(dir string) (*Folder, error) {
 		return nil, err
 	}
 	return f, f.Withdraw()
+}
+
+// makeFolder makes a private folder when there is none. Missing folders above it are made for everybody to pass
+// through: what lives in the data folder may belong to another user.
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // take locks a file: the kernel gives the lock back when the process is gone.

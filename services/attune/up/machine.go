@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -140,9 +141,13 @@ func (m *machine) startDatabase(run, ctx context.Context) (err error) {
 const maxConns = 24
 
 func (m *machine) startPostgres(run, ctx context.Context) error {
-	s, err := postgres.New(ctx, postgres.Config{Dir: filepath.Join(m.folder.Dir, "postgres"), Logger: m.log})
+	wanted := filepath.Join(m.folder.Dir, "postgres")
+	s, err := postgres.New(ctx, postgres.Config{Dir: wanted, Logger: m.log})
 	if err != nil {
 		return err
+	}
+	if info, err := os.Lstat(wanted); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		m.log.InfoContext(ctx, "PostgreSQL keeps its data elsewhere: its user may not enter a folder above the data folder", slog.String("folder", s.Dir()))
 	}
 	m.layers.Add(run, lifecycle.Named{Name: "postgres", Service: s})
 	m.dbURL = s.URL()
