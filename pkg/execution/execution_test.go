@@ -250,3 +250,51 @@ func TestTheFirstFactKeepsTheParameters(t *testing.T) {
 		t.Errorf("first fact: %+v, %v", first, err)
 	}
 }
+
+func TestRequestingTogetherIsTheSameAsOneByOne(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	var rs []execution.Request
+	for i := range 20 {
+		rs = append(rs, request(fmt.Sprintf("x%02d", i)))
+	}
+	if err := facts.RequestNew(t.Context(), b, rs); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := b.JS.Stream(t.Context(), streams.Queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range rs {
+		m, err := queue.GetMsg(t.Context(), uint64(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q, err := execution.ParseQueued(m.Subject, m.Header); err != nil || q.ID != r.ID {
+			t.Errorf("place %d has %+v, %v; want %s", i+1, q, err, r.ID)
+		}
+		again, err := facts.Request(t.Context(), r)
+		if err != nil || !again.Existed || again.QueueSeq != 0 {
+			t.Errorf("request %s again: %+v, %v", r.ID, again, err)
+		}
+	}
+}
+
+func TestRequestingTogetherWithAKnownOneChangesNothing(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	facts := execution.NewFacts(b.JS)
+	if _, err := facts.Request(t.Context(), request("known")); err != nil {
+		t.Fatal(err)
+	}
+	err := facts.RequestNew(t.Context(), b, []execution.Request{request("a"), request("known"), request("b")})
+	if !errors.Is(err, execution.ErrStale) {
+		t.Fatalf("request: %v, want ErrStale", err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if _, err := facts.Find(t.Context(), id); !errors.Is(err, execution.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", id, err)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/streams"
@@ -58,6 +59,40 @@ func (f *Facts) Request(ctx context.Context, r Request) (Requested, error) {
 		return Requested{}, err
 	}
 	return Requested{State: State{Fact: fact, Sequence: seq}, QueueSeq: queued}, nil
+}
+
+// Batcher stores messages of one stream in order, all or none; *bus.Bus does.
+type Batcher interface {
+	PublishBatch(ctx context.Context, msgs []*nats.Msg) (uint64, error)
+}
+
+// RequestNew requests executions that are not known to exist, in order, at the cost of two publishes for all.
+// After an error each of them has to be requested with Request: some exist, and nothing was stored (ErrStale),
+// or it is unknown how far this got.
+func (f *Facts) RequestNew(ctx context.Context, b Batcher, rs []Request) error {
+	facts, queue := make([]*nats.Msg, len(rs)), make([]*nats.Msg, len(rs))
+	for i, r := range rs {
+		fact, err := r.fact()
+		if err != nil {
+			return err
+		}
+		if facts[i], err = NewMessage(fact); err != nil {
+			return err
+		}
+		facts[i].Header.Set(nats.ExpectedLastSubjSeqHdr, "0")
+		if queue[i], err = NewQueueMessage(fact); err != nil {
+			return err
+		}
+	}
+	if _, err := b.PublishBatch(ctx, facts); streams.IsStale(err) {
+		return fmt.Errorf("request %d executions: %w", len(rs), ErrStale)
+	} else if err != nil {
+		return fmt.Errorf("request %d executions: %w", len(rs), err)
+	}
+	if _, err := b.PublishBatch(ctx, queue); err != nil {
+		return fmt.Errorf("queue %d executions: %w", len(rs), err)
+	}
+	return nil
 }
 
 func (r Request) fact() (Fact, error) {

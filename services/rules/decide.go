@@ -12,13 +12,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/event"
+	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
 
-// maxUnrecorded is how many decisions may wait to be recorded while more events are at hand. When none are,
-// decisions are recorded at once.
-const maxUnrecorded = 100
+// maxBurst is how many events, and how many executions, are decided together when so many are at hand.
+const maxBurst = 100
 
 // decideAll decides every event after the last recorded decision, for ever.
 func (s *Service) decideAll(ctx context.Context) error {
@@ -78,7 +78,7 @@ func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("follow %s from %d: %w", streams.Events, start, err)
 	}
-	f := &feed{events: make(chan jetstream.Msg, maxUnrecorded)} // what one batch of decisions can take
+	f := &feed{events: make(chan jetstream.Msg, maxBurst)} // the next burst
 	running, err := consumer.Consume(func(m jetstream.Msg) {
 		select {
 		case f.events <- m:
@@ -97,45 +97,79 @@ func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
 	return f, nil
 }
 
-// decideFeed decides events one after the other. Up to catchUp they may have been decided before by a copy
-// that died.
+// decideFeed decides events in bursts: all that have arrived, one when events are rare. Up to catchUp they may
+// have been decided before by a copy that died.
 func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error {
-	var unrecorded []streams.Decision
 	for {
-		if len(unrecorded) > 0 && (len(f.events) == 0 || len(unrecorded) >= maxUnrecorded) {
-			if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, unrecorded) }); err != nil {
-				return err
-			}
-			unrecorded = unrecorded[:0]
-		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case m := <-f.events:
-			d, err := s.decideMessage(ctx, m, catchUp)
+			b, err := s.gather(ctx, m, f, catchUp)
 			if err != nil {
 				return err
 			}
-			unrecorded = append(unrecorded, d)
+			if err := s.settle(ctx, b); err != nil {
+				return err
+			}
 		}
 	}
 }
 
-func (s *Service) decideMessage(ctx context.Context, m jetstream.Msg, catchUp uint64) (streams.Decision, error) {
+// burst is events that are decided together: their decisions, and the executions to request, both in the
+// order of the events.
+type burst struct {
+	decisions []streams.Decision
+	wanted    []wanted
+}
+
+// wanted is an execution that a rule wants.
+type wanted struct {
+	execution.Request
+	decision, rule int  // whose wish it is: indexes into the decisions and their rules
+	mayBeKnown     bool // the event may have been decided before
+}
+
+// gather decides an event and those that wait behind it.
+func (s *Service) gather(ctx context.Context, m jetstream.Msg, f *feed, catchUp uint64) (*burst, error) {
+	b := &burst{}
+	for {
+		if err := s.decideMessage(ctx, b, m, catchUp); err != nil {
+			return nil, err
+		}
+		if len(b.decisions) >= maxBurst || len(b.wanted) >= maxBurst {
+			return b, nil
+		}
+		select {
+		case m = <-f.events:
+		default:
+			return b, nil
+		}
+	}
+}
+
+func (s *Service) decideMessage(ctx context.Context, b *burst, m jetstream.Msg, catchUp uint64) error {
 	msg, err := event.FromJetStream(m)
 	if err != nil {
-		return streams.Decision{}, err
+		return err
 	}
 	began := time.Now()
 	ev, err := event.FromMessage(msg)
-	var d streams.Decision
 	if err != nil {
-		d = rejected(ev, err.Error())
-	} else if d, err = s.decide(ctx, ev, msg.Sequence <= catchUp); err != nil {
-		return streams.Decision{}, err
+		b.decisions = append(b.decisions, rejected(ev, err.Error()))
+	} else if err := s.decide(ctx, b, ev, msg.Sequence <= catchUp); err != nil {
+		return err
 	}
-	s.metrics.decided(d, time.Since(began))
-	return d, nil
+	s.metrics.decided(b.decisions[len(b.decisions)-1], time.Since(began))
+	return nil
+}
+
+// settle requests the executions of a burst and then records its decisions.
+func (s *Service) settle(ctx context.Context, b *burst) error {
+	if err := s.requestAll(ctx, b); err != nil {
+		return err
+	}
+	return s.insist(ctx, "record decisions", func() error { return s.record(ctx, b.decisions) })
 }
 
 // insist repeats what must be done before anything else may be, until it is done or ctx ends: the order of the

@@ -3,7 +3,6 @@ package rules
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -27,27 +26,33 @@ const noTrigger = "_"
 // maxReason bounds each reason in a decision, in bytes, so that a decision of many rules stays a message.
 const maxReason = 400
 
-// decide asks every rule on the event's trigger. An error means that ctx has ended: whatever else goes wrong is
-// part of the decision or is repeated until it works.
-func (s *Service) decide(ctx context.Context, ev event.Event, mayBeKnown bool) (streams.Decision, error) {
+// decide asks every rule on the event's trigger and adds the decision to the burst. An error means that ctx has
+// ended: whatever else goes wrong is part of the decision.
+func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKnown bool) error {
 	ref, err := pack.ParseRef(ev.Trigger)
 	if err != nil {
-		return rejected(ev, err.Error()), nil
+		b.decisions = append(b.decisions, rejected(ev, err.Error()))
+		return nil
 	}
 	t, known := s.indexFor(ctx, ref).triggers[ref]
 	if why := t.refuses(ev, known); why != "" {
-		return rejected(ev, why), nil
+		b.decisions = append(b.decisions, rejected(ev, why))
+		return nil
 	}
 	d := decision(ev, streams.EventDecided)
 	vars := variables(ev)
-	for _, r := range t.rules {
-		rd, err := s.ask(ctx, r, ev, vars, mayBeKnown)
-		if err != nil {
-			return streams.Decision{}, err
+	for i, r := range t.rules {
+		rd, req := r.ask(ctx, ev, vars)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		d.Rules = append(d.Rules, rd)
+		if req != nil {
+			b.wanted = append(b.wanted, wanted{Request: *req, decision: len(b.decisions), rule: i, mayBeKnown: mayBeKnown})
+		}
 	}
-	return d, nil
+	b.decisions = append(b.decisions, d)
+	return nil
 }
 
 // refuses tells why a trigger does not take an event; "" means that it does.
@@ -73,13 +78,11 @@ func variables(ev event.Event) map[string]any {
 	}
 }
 
-// ask is one rule's decision, with its execution requested when it matched.
-func (s *Service) ask(ctx context.Context, r *rule, ev event.Event, vars map[string]any, mayBeKnown bool) (streams.RuleDecision, error) {
+// ask is one rule's decision, with the execution that it wants when it matched.
+func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (streams.RuleDecision, *execution.Request) {
 	d := streams.RuleDecision{Rule: r.Ref.String()}
 	req, reason, err := r.evaluate(ctx, vars)
 	switch {
-	case ctx.Err() != nil:
-		return d, context.Cause(ctx)
 	case err != nil:
 		d.Outcome, d.Reason = streams.Errored, clip(err.Error())
 		return d, nil
@@ -90,12 +93,7 @@ func (s *Service) ask(ctx context.Context, r *rule, ev event.Event, vars map[str
 	req.ID = execution.DeriveID(ev.ID, d.Rule)
 	req.By, req.Rule, req.Event, req.Hops = requestedBy, d.Rule, ev.ID, ev.Hops
 	d.Outcome, d.Execution, d.Action = streams.Matched, req.ID, req.Action
-	if err := s.request(ctx, *req, mayBeKnown); errors.Is(err, execution.ErrConflict) {
-		d.Reason = "requested before, by an earlier version of the rule"
-	} else if err != nil {
-		return d, err
-	}
-	return d, nil
+	return d, req
 }
 
 // evaluate gives the request of a rule that matches, or the reason why it does not.
@@ -125,24 +123,6 @@ func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Re
 		return nil, "", fmt.Errorf("parameters for %s: %w", r.action.Ref, err)
 	}
 	return &req, "", nil
-}
-
-// request requests an execution, however long that takes. An event that may have been decided before is looked
-// up in history too: the bus forgets executions some time after their end.
-func (s *Service) request(ctx context.Context, req execution.Request, mayBeKnown bool) error {
-	return s.insist(ctx, "request execution", func() error {
-		if mayBeKnown {
-			known, err := s.history.Exists(ctx, []string{req.ID})
-			if err != nil || known[req.ID] {
-				return err
-			}
-		}
-		_, err := s.facts.Request(ctx, req)
-		if errors.Is(err, execution.ErrConflict) {
-			return backoff.Permanent(err)
-		}
-		return err
-	})
 }
 
 func decision(ev event.Event, status streams.EventStatus) streams.Decision {

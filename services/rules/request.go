@@ -1,0 +1,75 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/logging"
+)
+
+// Together: from how many executions on they are requested together, which costs the disk as much as a few
+// single requests, and how many bytes their parameters may take.
+const (
+	togetherFrom  = 6
+	togetherBytes = 1 << 20
+)
+
+// requestAll requests the executions of a burst in order. All together when none of them can exist; one by one
+// when that is refused, because some were requested before.
+func (s *Service) requestAll(ctx context.Context, b *burst) error {
+	if together := b.requests(); len(together) >= togetherFrom {
+		err := s.facts.RequestNew(ctx, s.Bus, together)
+		if err == nil {
+			return nil
+		}
+		s.Logger.DebugContext(ctx, "executions are requested one by one", slog.Int("executions", len(together)), slog.Any(logging.Error, err))
+	}
+	for _, w := range b.wanted {
+		err := s.request(ctx, w)
+		if errors.Is(err, execution.ErrConflict) {
+			b.decisions[w.decision].Rules[w.rule].Reason = "requested before, by an earlier version of the rule"
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// requests gives what may be requested together; nothing when some may be known, or all is too large.
+func (b *burst) requests() []execution.Request {
+	out := make([]execution.Request, 0, len(b.wanted))
+	size := 0
+	for _, w := range b.wanted {
+		size += len(w.Parameters)
+		if w.mayBeKnown || size > togetherBytes || len(out) == maxTogether {
+			return nil
+		}
+		out = append(out, w.Request)
+	}
+	return out
+}
+
+// maxTogether is how many executions may be requested at once: one event can match many rules.
+const maxTogether = 4 * maxBurst
+
+// request requests one execution, however long that takes. An event that may have been decided before is looked
+// up in history too: the bus forgets executions some time after their end.
+func (s *Service) request(ctx context.Context, w wanted) error {
+	return s.insist(ctx, "request execution", func() error {
+		if w.mayBeKnown {
+			known, err := s.history.Exists(ctx, []string{w.ID})
+			if err != nil || known[w.ID] {
+				return err
+			}
+		}
+		_, err := s.facts.Request(ctx, w.Request)
+		if errors.Is(err, execution.ErrConflict) {
+			return backoff.Permanent(err)
+		}
+		return err
+	})
+}
