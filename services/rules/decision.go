@@ -149,7 +149,8 @@ func clip(s string) string {
 	return s[:cut] + " ..."
 }
 
-// record stores decisions in order, all or none.
+// record stores decisions in order. When it fails in the middle it is repeated from the start: history takes
+// each decision once.
 func (s *Service) record(ctx context.Context, ds []streams.Decision) error {
 	msgs := make([]*nats.Msg, 0, len(ds))
 	for _, d := range ds {
@@ -159,8 +160,16 @@ func (s *Service) record(ctx context.Context, ds []streams.Decision) error {
 		}
 		msgs = append(msgs, m)
 	}
-	_, err := s.Bus.PublishBatch(ctx, msgs)
-	return err
+	if len(msgs) >= togetherFrom {
+		_, err := s.Bus.PublishBatch(ctx, msgs)
+		return err
+	}
+	for _, m := range msgs {
+		if _, err := s.Bus.JS.PublishMsg(ctx, m); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func decisionMessage(d streams.Decision) (*nats.Msg, error) {

@@ -36,7 +36,7 @@ type Config struct {
 	Bus          *bus.Bus
 	Name         string // others see it with a suffix that is new at every start
 	Pool         string // "" means streams.DefaultPool
-	Slots        int    // executions at once; 0: four per processor, at least eight
+	Slots        int    // executions at once; 0: sixteen per processor
 	DataDir      string // of this runner alone
 	Path         string // PATH of the programs; "" means runtime.DefaultPath
 	Grace        time.Duration
@@ -51,7 +51,7 @@ type Config struct {
 const (
 	DefaultGrace        = 10 * time.Second
 	DefaultDrainTimeout = 30 * time.Second
-	minSlots            = 8
+	slotsPerProcessor   = 16 // actions of operations wait more than they compute, and so does the claim, for the disk
 )
 
 var (
@@ -117,7 +117,7 @@ func (c Config) withDefaults() Config {
 		c.Pool = streams.DefaultPool
 	}
 	if c.Slots == 0 {
-		c.Slots = max(minSlots, 4*goruntime.NumCPU())
+		c.Slots = slotsPerProcessor * goruntime.NumCPU()
 	}
 	if c.Path == "" {
 		c.Path = runtime.DefaultPath

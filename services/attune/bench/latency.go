@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+)
+
+// restBetween is the pause between events of the latency measurement: the system is idle when each comes.
+const restBetween = 30 * time.Millisecond
+
+// markPatience bounds the wait for one action to say that it runs.
+const markPatience = 10 * time.Second
+
+// marks is a named pipe on which actions say that they run.
+type marks struct {
+	path string
+	pipe *os.File
+	at   chan time.Time
+}
+
+func newMarks(path string) (*marks, error) {
+	if err := syscall.Mkfifo(path, 0o622); err != nil {
+		return nil, fmt.Errorf("make pipe %s: %w", path, err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0) // read and write, so that it never ends
+	if err != nil {
+		return nil, err
+	}
+	m := &marks{path: path, pipe: pipe, at: make(chan time.Time, 16)}
+	go m.read()
+	return m, nil
+}
+
+func (m *marks) read() {
+	defer close(m.at)
+	buf := make([]byte, 64)
+	for {
+		n, err := m.pipe.Read(buf)
+		if err != nil {
+			return // closed
+		}
+		now := time.Now()
+		for range n / 2 { // each mark is a character and a newline
+			m.at <- now
+		}
+	}
+}
+
+func (m *marks) close() { _ = m.pipe.Close() } // nothing was written that could be lost
+
+// latency publishes events one by one and gives the time until the action of each ran.
+func (in *instance) latency(ctx context.Context, samples int) ([]time.Duration, error) {
+	out := make([]time.Duration, 0, samples)
+	for i := range samples {
+		began := time.Now()
+		if err := in.bus.Conn.Publish("attune.event.bench.mark", fmt.Appendf(nil, `{"n":%d}`, i)); err != nil {
+			return nil, err
+		}
+		if err := in.bus.Conn.Flush(); err != nil {
+			return nil, err
+		}
+		select {
+		case at := <-in.marks.at:
+			out = append(out, at.Sub(began))
+		case <-time.After(markPatience):
+			return nil, errors.New("an action did not say that it runs")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		time.Sleep(restBetween) //nolint:forbidigo // the pause is what is measured: a low rate
+	}
+	return out, nil
+}

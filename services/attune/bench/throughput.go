@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/streams"
+)
+
+// throughputPatience bounds one round.
+const throughputPatience = 2 * time.Minute
+
+// forkExec starts the program n times and waits for each, as many at once as there are processors, and gives
+// the rate per second.
+func forkExec(ctx context.Context, program string, n int) (float64, error) {
+	began := time.Now()
+	g, ctx := errgroup.WithContext(ctx)
+	var started atomic.Int64
+	for range runtime.NumCPU() {
+		g.Go(func() error {
+			for started.Add(1) <= int64(n) && ctx.Err() == nil {
+				if err := exec.Command(program).Run(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, fmt.Errorf("bare loop: %w", err)
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
+}
+
+// throughput publishes n events at once and gives the rate at which their executions succeed, from the first
+// event to the last end.
+func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, throughputPatience)
+	defer cancel()
+	ended := make(chan string, n)
+	sub, err := in.bus.Conn.Subscribe(streams.AllExecutions, func(m *nats.Msg) {
+		if s := m.Header.Get(streams.HeaderStatus); strings.HasPrefix(m.Subject, "attune.execution.core.noop.") && s != string(streams.Requested) && s != string(streams.Running) {
+			ended <- s
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // the connection closes soon
+	began := time.Now()
+	for range n {
+		if err := in.bus.Conn.Publish("attune.event.bench.tick", []byte(`{}`)); err != nil {
+			return 0, err
+		}
+	}
+	for i := range n {
+		select {
+		case s := <-ended:
+			if s != string(streams.Succeeded) {
+				return 0, fmt.Errorf("an execution of core.noop ended as %s", s)
+			}
+		case <-ctx.Done():
+			return 0, fmt.Errorf("%d of %d executions ended: %w", i, n, ctx.Err())
+		}
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
+}
