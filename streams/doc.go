@@ -6,3 +6,5 @@
 // server with the streams, buckets and consumers that this version of Attune needs. It imports nothing
 // else of Attune and starts nothing.
 package streams
+
+//go:generate go test . -run Golden -update
