@@ -55,11 +55,11 @@ func (l *line) split(b int) {
 	l.blocks[b] = block[:half]
 }
 
-// remove takes e out and tells whether it stood in the line.
-func (l *line) remove(e *entry) bool {
+// remove takes e out, if it stands in the line.
+func (l *line) remove(e *entry) {
 	b, i, ok := l.find(e)
 	if !ok {
-		return false
+		return
 	}
 	l.n--
 	block := l.blocks[b]
@@ -72,7 +72,6 @@ func (l *line) remove(e *entry) bool {
 	default:
 		l.blocks[b] = slices.Delete(block, i, i+1)
 	}
-	return true
 }
 
 func (l *line) dropBlock(b int) {

@@ -243,6 +243,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 func benchmarkStep(b *testing.B, queues int) {
+	b.Helper()
 	const n = 200_000
 	s := admission.New()
 	fill(s, queues, n)

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -135,9 +136,7 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", r.method, r.path, err)
 	}
-	for k, v := range r.header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.header)
 	if c.config.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.config.Token)
 	}
@@ -149,8 +148,7 @@ func (c *Client) unreachable(ctx context.Context, r request, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(ctx))
 	}
-	var u *url.Error
-	if errors.As(err, &u) { // it repeats method and address
+	if u, ok := errors.AsType[*url.Error](err); ok { // it repeats method and address
 		err = u.Err
 	}
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
@@ -163,7 +161,7 @@ func call[T any](ctx context.Context, c *Client, r request) (T, error) {
 	}
 	return retry(ctx, c.config.Patience, func() (T, error) {
 		out, err := callOnce[T](ctx, c, r)
-		if err != nil && !(errors.Is(err, ErrUnreachable) && mayRepeat(r, err)) {
+		if err != nil && (!errors.Is(err, ErrUnreachable) || !mayRepeat(r, err)) {
 			err = backoff.Permanent(err)
 		}
 		return out, err

@@ -89,7 +89,9 @@ func TestWhatIsNoAPISaysSo(t *testing.T) {
 		"a proxy's page":      func(w http.ResponseWriter, _ *http.Request) { reply(w, 502, "text/html", "<html>Bad gateway") },
 		"a page that is fine": func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, "text/html", "<html>Welcome") },
 		"another JSON error":  func(w http.ResponseWriter, _ *http.Request) { reply(w, 404, "application/json", `{"error":"x"}`) },
-		"somewhere else":      func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) },
+		"somewhere else": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
 	}
 	for name, handle := range answers {
 		t.Run(name, func(t *testing.T) {

@@ -93,6 +93,7 @@ func inspect(checked *cel.Ast) Mistakes {
 			inspectSelect(e, complain)
 		case ast.CallKind:
 			inspectCall(e, complain)
+		default: // other kinds hold nothing that the checker has not seen
 		}
 	}))
 	return ms

@@ -223,9 +223,17 @@ func TestTwoEndsOfOneAttemptAreRefused(t *testing.T) {
 // lives draws some executions and gives all their facts in order.
 func lives(t *rapid.T) []history.FactAt {
 	paths := [][]streams.Status{
-		{}, {streams.Canceled}, {streams.Running}, {streams.Running, streams.Succeeded}, {streams.Running, streams.Canceling},
-		{streams.Running, streams.Canceling, streams.Canceled}, {streams.Running, streams.Failed}, {streams.Running, streams.TimedOut},
-		{streams.Running, streams.Lost}, {streams.Lost}, {streams.Running, streams.Lost, streams.Requested},
+		{},
+		{streams.Canceled},
+		{streams.Running},
+		{streams.Running, streams.Succeeded},
+		{streams.Running, streams.Canceling},
+		{streams.Running, streams.Canceling, streams.Canceled},
+		{streams.Running, streams.Failed},
+		{streams.Running, streams.TimedOut},
+		{streams.Running, streams.Lost},
+		{streams.Lost},
+		{streams.Running, streams.Lost, streams.Requested},
 		{streams.Running, streams.Lost, streams.Requested, streams.Running, streams.Succeeded},
 		{streams.Running, streams.Lost, streams.Requested, streams.Running, streams.Lost, streams.Requested, streams.Canceled},
 	}

@@ -32,6 +32,7 @@ func BenchmarkKeep(b *testing.B) { benchmarkLarge(b, 1<<40, 256<<20) }
 func BenchmarkDrain(b *testing.B) { benchmarkLarge(b, 20<<20, 1<<30) }
 
 func benchmarkLarge(b *testing.B, limit int64, size int) {
+	b.Helper()
 	s := open(b, natstest.New(b))
 	block := noise(64 << 10)
 	b.SetBytes(int64(size))

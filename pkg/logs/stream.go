@@ -3,6 +3,7 @@ package logs
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -233,7 +234,7 @@ func signal(c chan struct{}) {
 
 // grouped writes a number as people read it: 1,063,256,064.
 func grouped(n int64) string {
-	s := fmt.Sprint(n)
+	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}

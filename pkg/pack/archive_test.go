@@ -125,8 +125,7 @@ func TestArchiveRefusesWhatIsNoPlainFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, err = Archive(dir)
-	var ms Mistakes
-	if !errors.As(err, &ms) {
+	if _, ok := errors.AsType[Mistakes](err); !ok {
 		t.Fatal(err)
 	}
 	want := "a.txt: differs from \"A.txt\" only in case or composition\n" +

@@ -121,8 +121,7 @@ func (d *document) checkTimer(timer map[string]any) {
 
 func (d *document) timerFaults(err error) {
 	for _, e := range unjoin(err) {
-		var fault *schedule.FieldError
-		if !errors.As(e, &fault) {
+		if fault, ok := errors.AsType[*schedule.FieldError](e); !ok {
 			d.at([]string{"timer"}, "timer: %v", e)
 		} else if fault.Field != "every" || d.get("timer", "every") == nil {
 			d.at([]string{"timer", fault.Field}, "timer.%s: %s", fault.Field, fault.Reason)
@@ -205,7 +204,7 @@ func (l *loader) ownName() (string, bool) {
 
 // checkTemplates compiles the expressions in a rule's parameters.
 func (d *document) checkTemplates(v any, path []string) {
-	below := func(step string) []string { return append(path[:len(path):len(path)], step) }
+	below := func(step string) []string { return append(slices.Clip(path), step) }
 	switch v := v.(type) {
 	case string:
 		_, err := expression.NewTemplate(v)

@@ -194,8 +194,7 @@ var schemas = sync.OnceValue(func() map[kind]*schema.Schema {
 // fits checks a document against the schema of its kind, and, when nothing at all is wrong with the pack so
 // far, reads it into v.
 func (d *document) fits(k kind, v any) {
-	var faults schema.Faults
-	if errors.As(schemas()[k].Validate(d.value), &faults) {
+	if faults, ok := errors.AsType[schema.Faults](schemas()[k].Validate(d.value)); ok {
 		for _, f := range faults {
 			if !d.broken[pointer(f.Path)] {
 				d.fault(f)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -211,7 +212,7 @@ func (d *document) mapping(n *yaml.Node, path []string) any {
 			continue
 		}
 		lines[key.Value] = key.Line
-		m[key.Value] = d.convert(value, key, append(path[:len(path):len(path)], key.Value))
+		m[key.Value] = d.convert(value, key, append(slices.Clip(path), key.Value))
 	}
 	return m
 }
@@ -219,7 +220,7 @@ func (d *document) mapping(n *yaml.Node, path []string) any {
 func (d *document) sequence(n *yaml.Node, path []string) any {
 	list := make([]any, len(n.Content))
 	for i, elem := range n.Content {
-		list[i] = d.convert(elem, nil, append(path[:len(path):len(path)], strconv.Itoa(i)))
+		list[i] = d.convert(elem, nil, append(slices.Clip(path), strconv.Itoa(i)))
 	}
 	return list
 }

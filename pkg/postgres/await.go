@@ -35,8 +35,7 @@ func (c *Cluster) Await(ctx context.Context, ended <-chan struct{}) error {
 
 // isStarting tells errors of a server that is not up yet from those that waiting does not mend.
 func isStarting(err error) bool {
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return pg.Code == "57P03" // cannot_connect_now: starting up or recovering
 	}
 	var connect *pgconn.ConnectError

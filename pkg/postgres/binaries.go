@@ -43,9 +43,7 @@ func Installed(ctx context.Context, want int) (Binaries, error) {
 
 func candidates() []string {
 	var dirs []string
-	for _, p := range filepath.SplitList(os.Getenv("PATH")) {
-		dirs = append(dirs, p)
-	}
+	dirs = append(dirs, filepath.SplitList(os.Getenv("PATH"))...)
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"} {
 		more, _ := filepath.Glob(pattern)
 		dirs = append(dirs, more...)

@@ -59,7 +59,7 @@ func forkExec(s Spec, attr *syscall.ProcAttr) (pid int, err error) {
 		if !errors.Is(err, syscall.ETXTBSY) {
 			break
 		}
-		time.Sleep(time.Millisecond << try)
+		time.Sleep(time.Millisecond << try) //nolint:forbidigo // another process's fork lets go of the file; nothing tells when
 	}
 	return pid, err
 }

@@ -46,7 +46,7 @@ func guard(markText, environ string) int {
 func killFamily(m mark, environ string, within time.Duration) {
 	whose := func(pid int) bool { return m.family(markOf(pid)) || hasEnviron(pid, environ) }
 	deadline := time.Now().Add(within)
-	for clean := 0; clean < 2 && time.Now().Before(deadline); time.Sleep(guardEvery) {
+	for clean := 0; clean < 2 && time.Now().Before(deadline); time.Sleep(guardEvery) { //nolint:forbidigo // the table of processes is looked at again; it tells nobody of changes
 		clean++
 		for _, pid := range every() {
 			if killIf(pid, syscall.SIGKILL, whose) {

@@ -70,7 +70,7 @@ func (r *run) killTree() {
 		if r.LeftBehind == 0 || time.Now().After(deadline) {
 			return
 		}
-		time.Sleep(pause)
+		time.Sleep(pause) //nolint:forbidigo // the kernel takes a moment to end what was killed; nothing tells when
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,9 +93,7 @@ func CheckVariable(name string) error {
 func Variables(sets ...map[string]json.RawMessage) ([]byte, error) {
 	merged := map[string]json.RawMessage{}
 	for _, set := range sets {
-		for name, value := range set {
-			merged[name] = value
-		}
+		maps.Copy(merged, set)
 	}
 	names := make([]string, 0, len(merged))
 	for name := range merged {

@@ -18,7 +18,7 @@ const (
 
 // The parser gets no time zone: it works on wall-clock time written as UTC, where no hour is skipped or
 // repeated. What daylight saving does is decided below.
-var parser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).
+var parser = cron.MustNewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.DowOrDom).
 	WithMaxSearchYears(searchYears)
 
 var nicknames = map[string]string{

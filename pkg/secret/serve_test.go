@@ -249,18 +249,42 @@ func TestNobodyElseGetsSecrets(t *testing.T) {
 	}
 }
 
-func running(t *testing.T, w *world)   { w.advance(t, streams.Running, "r1") }
-func ended(t *testing.T, w *world)     { running(t, w); w.advance(t, streams.Succeeded, "r1") }
-func canceling(t *testing.T, w *world) { running(t, w); w.advance(t, streams.Canceling, "r1") }
-func vanished(t *testing.T, w *world)  { w.advance(t, streams.Running, "gone") }
-func keyless(t *testing.T, w *world)   { w.heartbeat(t, "r1", ""); running(t, w) }
+func running(t *testing.T, w *world) {
+	t.Helper()
+	w.advance(t, streams.Running, "r1")
+}
+
+func ended(t *testing.T, w *world) {
+	t.Helper()
+	running(t, w)
+	w.advance(t, streams.Succeeded, "r1")
+}
+
+func canceling(t *testing.T, w *world) {
+	t.Helper()
+	running(t, w)
+	w.advance(t, streams.Canceling, "r1")
+}
+
+func vanished(t *testing.T, w *world) {
+	t.Helper()
+	w.advance(t, streams.Running, "gone")
+}
+
+func keyless(t *testing.T, w *world) {
+	t.Helper()
+	w.heartbeat(t, "r1", "")
+	running(t, w)
+}
 
 func elsewhere(t *testing.T, w *world) {
+	t.Helper()
 	w.newRunner(t, "r2")
 	w.advance(t, streams.Running, "r2")
 }
 
 func packless(t *testing.T, w *world) {
+	t.Helper()
 	objects, err := w.bus.JS.ObjectStore(t.Context(), streams.ObjectsPacks)
 	if err != nil {
 		t.Fatal(err)

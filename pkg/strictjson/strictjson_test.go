@@ -81,8 +81,8 @@ type outer struct {
 	Map     map[string]inner `json:"map"`
 	Free    any              `json:"free"`
 	Raw     json.RawMessage  `json:"raw"`
-	hidden  int
-	Ignored int `json:"-"`
+	hidden  int              //nolint:unused // the test is that no document can set it
+	Ignored int              `json:"-"`
 }
 
 type inner2 struct {

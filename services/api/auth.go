@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	wire "github.com/attune/attune/pkg/api"
@@ -37,12 +38,7 @@ func isReadable(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	for _, p := range readable {
-		if r.URL.Path == p {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(readable, r.URL.Path)
 }
 
 // authenticate lets nobody without the token in, but for what is public.

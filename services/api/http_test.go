@@ -53,8 +53,13 @@ func TestEveryRouteButTheListedRefusesAMissingToken(t *testing.T) {
 				continue
 			}
 			for _, headers := range [][]string{
-				nil, {"Authorization", "Bearer "}, {"Authorization", "Bearer wrong"}, {"Authorization", "Bearer " + token + "x"},
-				{"Authorization", token}, {"Authorization", "Basic " + token}, {"Authorization", "Bearer " + token, "Authorization", "Bearer " + token},
+				nil,
+				{"Authorization", "Bearer "},
+				{"Authorization", "Bearer wrong"},
+				{"Authorization", "Bearer " + token + "x"},
+				{"Authorization", token},
+				{"Authorization", "Basic " + token},
+				{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token},
 			} {
 				a := f.send(strings.ToUpper(method), real, nil, headers...)
 				a.refused(http.StatusUnauthorized, wire.CodeUnauthorized)

@@ -19,7 +19,7 @@ func (s *Server) recover(next http.Handler) http.Handler {
 			if fault == nil {
 				return
 			}
-			if fault == http.ErrAbortHandler {
+			if fault == http.ErrAbortHandler { //nolint:errorlint // what a handler panics with is that value itself, not an error that wraps it
 				panic(fault)
 			}
 			s.log.ErrorContext(r.Context(), "handler panicked", slog.String("request", middleware.GetReqID(r.Context())),

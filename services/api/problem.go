@@ -116,8 +116,7 @@ func isNATSDown(err error) bool {
 
 // isDatabaseDown takes for an outage whatever is no answer of PostgreSQL about the statement itself.
 func isDatabaseDown(err error) bool {
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch answer.Code[:2] {
 		case "08", "53", "57", "58", "25": // connection, resources, operator intervention, system, read-only
 			return true

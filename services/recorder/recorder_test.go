@@ -70,7 +70,9 @@ func TestMessagesThatCannotBecomeHistoryAreNotedAndEnd(t *testing.T) {
 	first := f.request(t, streams.Running, streams.Succeeded)
 	good := execution.NewID()
 	for _, poison := range []struct{ id, data string }{
-		{"x", `not json`}, {"x", `{"v":99}`}, {"not-a-uuid", `{"v":1,"id":"not-a-uuid","action":"core.echo","status":"requested","attempt":1}`},
+		{"x", `not json`},
+		{"x", `{"v":99}`},
+		{"not-a-uuid", `{"v":1,"id":"not-a-uuid","action":"core.echo","status":"requested","attempt":1}`},
 		{good, `{"v":1,"id":"` + first + `","action":"core.echo","status":"failed","attempt":1}`},
 		{good, `{"v":1,"id":"` + good + `","action":"core.echo","status":"dancing","attempt":1}`},
 		{good, `{"v":1,"id":"` + good + `","action":"core.echo","status":"requested","attempt":99999999999}`},

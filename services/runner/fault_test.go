@@ -183,7 +183,7 @@ func TestARunnerThatCannotRenewKillsWhatItRuns(t *testing.T) {
 }
 
 // lose calls an execution lost, as the scheduler does.
-func (d *desk) lose(id string) execution.Fact {
+func (d *desk) lose(id string) {
 	d.t.Helper()
 	st, err := d.facts.Find(d.t.Context(), id)
 	if err != nil {
@@ -196,7 +196,6 @@ func (d *desk) lose(id string) execution.Fact {
 	if _, err := d.facts.Append(d.t.Context(), st, f); err != nil {
 		d.t.Fatal(err)
 	}
-	return f
 }
 
 func TestALateResultIsRefused(t *testing.T) {
@@ -477,7 +476,7 @@ func TestPacksThatCannotBeHad(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.digest = strings.Repeat("1", 64)
-	if _, err := objects.PutBytes(t.Context(), d.digest, archive); err != nil {
+	if err := d.bus.PutObject(t.Context(), streams.ObjectsPacks, jetstream.ObjectMeta{Name: d.digest}, archive); err != nil {
 		t.Fatal(err)
 	}
 	if f := d.ended(d.request("a", `{}`)); f.Error == nil || !strings.Contains(f.Error.Message, "another digest") {

@@ -88,11 +88,7 @@ func (d *desk) install(files map[string]string) string {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	objects, err := d.bus.JS.ObjectStore(d.t.Context(), streams.ObjectsPacks)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	if _, err := objects.Put(d.t.Context(), jetstream.ObjectMeta{Name: digest}, bytes.NewReader(archive)); err != nil {
+	if err := d.bus.PutObject(d.t.Context(), streams.ObjectsPacks, jetstream.ObjectMeta{Name: digest}, archive); err != nil {
 		d.t.Fatal(err)
 	}
 	return digest

@@ -10,13 +10,13 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/process"
 	"github.com/attune/attune/pkg/runtime"
 	"github.com/attune/attune/pkg/strictjson"
 	"github.com/attune/attune/streams"
-
-	"golang.org/x/sys/unix"
 )
 
 // MaxResult is the most that a result may take, in bytes.
@@ -65,8 +65,7 @@ func classOf(err error) string {
 // outcome judges an ended process.
 func (a *attempt) outcome(e ended, err error, captured *capture, output *streams.Output) outcome {
 	if err != nil {
-		var spawn *process.SpawnError
-		if !errors.As(err, &spawn) {
+		if _, ok := errors.AsType[*process.SpawnError](err); !ok {
 			err = &internalError{err}
 		}
 		o := a.failure(err)

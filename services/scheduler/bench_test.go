@@ -47,6 +47,7 @@ func BenchmarkThroughput(b *testing.B) {
 }
 
 func benchmarkThroughput(b *testing.B, queues int) {
+	b.Helper()
 	w := newWorld(b)
 	w.awaitLeader(w.schedule("s1"))
 	for i := range 8 {
@@ -54,11 +55,12 @@ func benchmarkThroughput(b *testing.B, queues int) {
 	}
 	b.ResetTimer()
 	requestConcurrently(b, w, b.N, queues)
-	w.await(streams.Succeeded, b.N)
+	w.await(b.N)
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "executions/s")
 }
 
 func requestConcurrently(b *testing.B, w *world, n, queues int) {
+	b.Helper()
 	var wg sync.WaitGroup
 	const requesters = 16
 	for r := range requesters {

@@ -98,19 +98,19 @@ func TestOrderAndLimitHoldOnAClusterThatLosesAServer(t *testing.T) {
 		t.Fatal("the streams are not replicated")
 	}
 	ids := w.requestMany(200, "core.echo", 2)
-	w.await(streams.Succeeded, 200)
+	w.await(200)
 	w.schedule("s2")
 	first.kill()
 	for i := range 5 { // unlimited: more than one message a batch
 		ids = append(ids, w.requestMany(20, fmt.Sprintf("core.free%d", i), 0)...)
 	}
-	w.await(streams.Succeeded, len(ids))
+	w.await(len(ids))
 	w.checkHistory(2, ids[:200])
 	leader := streamLeader(t, w.bus, servers, streams.Runs)
 	leader.Shutdown()
 	leader.WaitForShutdown()
 	late := requestPatiently(w, 20)
-	w.await(streams.Succeeded, len(ids)+len(late))
+	w.await(len(ids) + len(late))
 }
 
 func streamLeader(t *testing.T, b *bus.Bus, servers []*server.Server, stream string) *server.Server {

@@ -135,7 +135,7 @@ func TestWhatIsLostFromRunsIsDispatchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.run("r1", 1, func(string) {})
-	w.await(streams.Succeeded, 2)
+	w.await(2)
 	w.checkHistory(1, ids)
 }
 
@@ -153,7 +153,7 @@ func TestALeaderSurvivesTheLossOfRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	ids := w.requestMany(3, "core.echo", 1)
-	w.await(streams.Succeeded, 3)
+	w.await(3)
 	w.checkHistory(1, ids)
 }
 
@@ -195,7 +195,7 @@ func TestARestartOfTheServerCostsOnlyTime(t *testing.T) {
 	w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) })
 	w.run("r1", 4, func(string) {})
 	ids := w.requestMany(50, "core.echo", 1)
-	w.await(streams.Succeeded, 10)
+	w.await(10)
 	if err := w.server.Restart(); err != nil {
 		t.Fatal(err)
 	}

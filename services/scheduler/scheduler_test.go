@@ -29,7 +29,7 @@ func TestFiveExecutionsAtLimitTwoStartInOrderAsSlotsComeFree(t *testing.T) {
 		w.awaitStatus(ids[2+i], streams.Running)
 	}
 	g.openAll()
-	w.await(streams.Succeeded, 5)
+	w.await(5)
 	w.checkHistory(2, ids)
 	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
 }
@@ -56,7 +56,7 @@ func TestOrderAndLimitHoldOverManyExecutions(t *testing.T) {
 				w.run("r"+strconv.Itoa(i), 8, func(string) {})
 			}
 			ids := w.requestMany(c.n, "core.echo", c.limit)
-			w.await(streams.Succeeded, c.n)
+			w.await(c.n)
 			w.checkHistory(c.limit, ids)
 			eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
 		})
@@ -101,7 +101,7 @@ func TestOrderAndLimitHoldOverChangesOfLeader(t *testing.T) {
 			second.kill()
 		}
 	}
-	w.await(streams.Succeeded, n)
+	w.await(n)
 	w.checkHistory(1, ids)
 	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
 }
@@ -254,7 +254,7 @@ func TestACanceledWaitingExecutionMakesRoom(t *testing.T) {
 	g.end(ids[0])
 	w.awaitStatus(ids[2], streams.Running)
 	g.openAll()
-	w.await(streams.Succeeded, 2)
+	w.await(2)
 	w.checkHistory(1, ids)
 	eventually(t, "an empty QUEUE", func() bool { return w.queueLength() == 0 })
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -76,15 +77,15 @@ func (w *world) note(m jetstream.Msg) {
 func (w *world) history() []execution.Fact {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.seen[:len(w.seen):len(w.seen)]
+	return slices.Clip(w.seen)
 }
 
-// await waits until so many facts of a status have been seen.
-func (w *world) await(status streams.Status, n int) {
+// await waits until so many executions have succeeded.
+func (w *world) await(n int) {
 	w.t.Helper()
-	w.until(fmt.Sprintf("%d %s", n, status), func(all []execution.Fact) bool {
+	w.until(fmt.Sprintf("%d to succeed", n), func(all []execution.Fact) bool {
 		for _, f := range all {
-			if f.Status == status {
+			if f.Status == streams.Succeeded {
 				n--
 			}
 		}

@@ -27,7 +27,7 @@ var shared = sync.OnceValues(start)
 
 // lifeline is the writing end of the guard's standard input. The kernel closes it when this process ends;
 // it is kept here so that the garbage collector does not.
-var lifeline *os.File
+var lifeline *os.File //nolint:unused // it is held, not read
 
 // guard is a shell that runs the server until the lifeline is cut, then ends it and removes its files.
 // A child that lives by a pipe needs no goroutine here, no code at exit, and survives no kind of death.

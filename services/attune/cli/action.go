@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,7 +69,7 @@ func atOnce(c pack.Concurrency) string {
 		return "any"
 	}
 	if c.Key == "" {
-		return fmt.Sprint(c.Limit)
+		return strconv.Itoa(c.Limit)
 	}
 	return fmt.Sprintf("%d per %s", c.Limit, c.Key)
 }

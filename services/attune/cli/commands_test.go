@@ -19,12 +19,12 @@ import (
 )
 
 // run runs the program in this process.
-func run(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+func run(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	root := cli.New("v1.2.3")
 	root.SetArgs(args)
-	root.SetIn(strings.NewReader(stdin))
+	root.SetIn(strings.NewReader(""))
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	code = cli.Execute(t.Context(), root)
@@ -134,13 +134,13 @@ func TestWrongUseSaysSo(t *testing.T) {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			args := append([]string{"--api-url", "http://127.0.0.1:1"}, strings.Fields(line)...)
-			stdout, stderr, code := run(t, "", args...)
+			stdout, stderr, code := run(t, args...)
 			if code != cli.ExitUsage || stdout != "" || !strings.Contains(stderr, want) {
 				t.Errorf("status %d, stdout %q, stderr %q", code, stdout, stderr)
 			}
 		})
 	}
-	if _, stderr, code := run(t, "", "execution", "show", ""); code != cli.ExitUsage || !strings.Contains(stderr, "an argument is empty") {
+	if _, stderr, code := run(t, "execution", "show", ""); code != cli.ExitUsage || !strings.Contains(stderr, "an argument is empty") {
 		t.Errorf("an empty argument: status %d: %s", code, stderr)
 	}
 }
@@ -148,7 +148,7 @@ func TestWrongUseSaysSo(t *testing.T) {
 func TestHelpIsNoError(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"", "--help", "pack", "run --help", "help queue show"} {
-		stdout, stderr, code := run(t, "", strings.Fields(line)...)
+		stdout, stderr, code := run(t, strings.Fields(line)...)
 		if code != 0 || stderr != "" || !strings.Contains(stdout, "Usage:") {
 			t.Errorf("%q: status %d, stderr %q", line, code, stderr)
 		}
@@ -158,7 +158,7 @@ func TestHelpIsNoError(t *testing.T) {
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{"version": "attune v1.2.3 (go1.", "--version": "attune v1.2.3\n", "version -o json": `"version": "v1.2.3"`} {
-		if stdout, _, code := run(t, "", strings.Fields(line)...); code != 0 || !strings.Contains(stdout, want) {
+		if stdout, _, code := run(t, strings.Fields(line)...); code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%s: status %d: %s", line, code, stdout)
 		}
 	}
@@ -167,7 +167,7 @@ func TestVersion(t *testing.T) {
 func TestCompletionScripts(t *testing.T) {
 	t.Parallel()
 	for shell, want := range map[string]string{"bash": "complete -o default", "zsh": "#compdef attune", "fish": "complete -c attune"} {
-		if stdout, _, code := run(t, "", "completion", shell); code != 0 || !strings.Contains(stdout, want) {
+		if stdout, _, code := run(t, "completion", shell); code != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%s: status %d, %d bytes", shell, code, len(stdout))
 		}
 	}
@@ -229,7 +229,7 @@ func TestNamesAreCompleted(t *testing.T) {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			args := append([]string{"__complete"}, strings.Split(line, " ")...)
-			stdout, _, code := run(t, "", slices.Insert(args, 1, "--api-url", url)...)
+			stdout, _, code := run(t, slices.Insert(args, 1, "--api-url", url)...)
 			lines := strings.Split(strings.TrimSpace(stdout), "\n")
 			got := lines[:len(lines)-1] // the last one tells the shell what not to do
 			if len(got) == 0 {
@@ -244,7 +244,7 @@ func TestNamesAreCompleted(t *testing.T) {
 
 func TestWithoutAnAPINothingIsCompletedAndNothingSaid(t *testing.T) {
 	t.Parallel()
-	stdout, _, code := run(t, "", "__complete", "--api-url", "http://127.0.0.1:1", "action", "show", "")
+	stdout, _, code := run(t, "__complete", "--api-url", "http://127.0.0.1:1", "action", "show", "")
 	if code != 0 || strings.TrimSpace(stdout) != ":4" {
 		t.Errorf("status %d: %q", code, stdout)
 	}
@@ -269,7 +269,7 @@ func TestTheTokenOfAFileGoesOnlyToItsAPI(t *testing.T) {
 	}
 	for _, c := range cases {
 		args := append(strings.Fields(c.args), "--data", dir, "pack", "list")
-		if _, stderr, code := run(t, "", args...); code != 0 {
+		if _, stderr, code := run(t, args...); code != 0 {
 			t.Fatalf("%s: status %d: %s", c.args, code, stderr)
 		}
 		if got := <-tokens; got != c.want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -119,7 +120,7 @@ func showEvent(s *sheet, e api.Event) {
 	s.time("time", &e.Time)
 	s.time("received", &e.ReceivedAt)
 	s.time("decided", e.DecidedAt)
-	s.field("sequence", fmt.Sprint(e.Sequence))
+	s.field("sequence", strconv.FormatUint(e.Sequence, 10))
 	s.json("payload", e.Payload)
 	switch {
 	case len(e.Decisions) > 0:

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,10 +150,10 @@ func showExecution(s *sheet, x api.Execution) {
 	s.field("action", x.Action)
 	s.painted("status", string(x.Status), paint.status)
 	if waiting(x.Status, x.Position) {
-		s.field("position", fmt.Sprint(*x.Position))
+		s.field("position", strconv.Itoa(*x.Position))
 	}
 	if x.Attempt > 1 {
-		s.field("attempt", fmt.Sprint(x.Attempt))
+		s.field("attempt", strconv.Itoa(x.Attempt))
 	}
 	s.time("requested", &x.RequestedAt)
 	s.time("started", x.StartedAt)
@@ -175,7 +176,7 @@ func showExecution(s *sheet, x api.Execution) {
 // showEnd adds how an execution ended.
 func showEnd(s *sheet, x api.Execution) {
 	if x.ExitCode != nil {
-		s.field("exit code", fmt.Sprint(*x.ExitCode))
+		s.field("exit code", strconv.Itoa(*x.ExitCode))
 	}
 	s.field("signal", x.Signal)
 	if x.Error != nil {

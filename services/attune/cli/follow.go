@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ func showAccepted(s *sheet, x api.ExecutionAccepted) {
 	s.field("execution", x.ID)
 	s.painted("status", string(x.Status), paint.status)
 	if waiting(x.Status, x.Position) {
-		s.field("position", fmt.Sprint(*x.Position))
+		s.field("position", strconv.Itoa(*x.Position))
 	}
 }
 

@@ -156,8 +156,7 @@ func check(path string) (checked, error) {
 	if err == nil {
 		found.Digest, _, err = pack.Archive(folder)
 	}
-	var mistakes pack.Mistakes
-	if errors.As(err, &mistakes) {
+	if mistakes, ok := errors.AsType[pack.Mistakes](err); ok {
 		found.Mistakes = placed(path, mistakes)
 		return found, nil
 	}

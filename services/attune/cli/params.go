@@ -94,10 +94,10 @@ func (s shape) at(v any) shape {
 }
 
 func (s shape) lookup(ref string) map[string]any {
-	at, ok := any(s.root), true
+	at := any(s.root)
 	for part := range strings.SplitSeq(strings.TrimPrefix(strings.TrimPrefix(ref, "#"), "/"), "/") {
-		var m map[string]any
-		if m, ok = at.(map[string]any); !ok {
+		m, ok := at.(map[string]any)
+		if !ok {
 			return nil
 		}
 		at = m[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]

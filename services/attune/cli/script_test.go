@@ -52,8 +52,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	got := 0
 	err := ts.Exec(args[1], args[2:]...)
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
 		got = ended.ExitCode()
 	} else {
 		ts.Check(err)
@@ -65,7 +64,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 var uuidPattern = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
-// uuid keeps the first id that the last command printed: uuid VARIABLE
+// uuid keeps the first id that the last command printed: uuid VARIABLE.
 func uuid(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: uuid VARIABLE")

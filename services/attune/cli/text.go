@@ -33,12 +33,15 @@ func (p paint) render(s lipgloss.Style, text string) string {
 func (p paint) good(text string) string {
 	return p.render(lipgloss.NewStyle().Foreground(lipgloss.Green), text)
 }
+
 func (p paint) bad(text string) string {
 	return p.render(lipgloss.NewStyle().Foreground(lipgloss.Red), text)
 }
+
 func (p paint) warn(text string) string {
 	return p.render(lipgloss.NewStyle().Foreground(lipgloss.Yellow), text)
 }
+
 func (p paint) busy(text string) string {
 	return p.render(lipgloss.NewStyle().Foreground(lipgloss.Cyan), text)
 }

@@ -47,22 +47,20 @@ var now = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 
 func at(ago time.Duration) *time.Time { t := now.Add(-ago); return &t }
 
-func number(n int) *int { return &n }
-
 var sampleExecutions = []api.Execution{
 	{
 		ID: "0199f3a0-7d1c-7000-8000-000000000001", Action: "core.echo", Status: streams.Succeeded, Attempt: 1, RequestedAt: *at(90 * time.Second),
-		StartedAt: at(89 * time.Second), EndedAt: at(88500 * time.Millisecond), RequestedBy: "api", ExitCode: number(0), Runner: "web1", Pool: "default",
+		StartedAt: at(89 * time.Second), EndedAt: at(88500 * time.Millisecond), RequestedBy: "api", ExitCode: new(0), Runner: "web1", Pool: "default",
 		Parameters: json.RawMessage(`{"message":"hi","n":12345678901234567890}`), Result: json.RawMessage(`{"ok":true,"list":[],"none":null}`),
 		Output: &streams.Output{StdoutBytes: 3, StderrBytes: 0},
 	},
 	{
 		ID: "0199f3a0-7d1c-7000-8000-000000000002", Action: "github.release-notes", Status: streams.Failed, Attempt: 2, RequestedAt: *at(3 * time.Hour),
 		StartedAt: at(3 * time.Hour), EndedAt: at(3*time.Hour - 61*time.Second), RequestedBy: "rule", Rule: "github.draft-release-notes",
-		Event: "0199f3a0-7d1c-7000-8000-00000000000a", ExitCode: number(7), Signal: "",
+		Event: "0199f3a0-7d1c-7000-8000-00000000000a", ExitCode: new(7), Signal: "",
 		Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 7\x1b[31m\nsecond line"}, Output: &streams.Output{StdoutBytes: 10, StderrBytes: 99, Truncated: true, Held: true},
 	},
-	{ID: "0199f3a0-7d1c-7000-8000-000000000003", Action: "core.sleep", Status: streams.Requested, RequestedAt: *at(49 * time.Hour), Position: number(4), Key: "a|b"},
+	{ID: "0199f3a0-7d1c-7000-8000-000000000003", Action: "core.sleep", Status: streams.Requested, RequestedAt: *at(49 * time.Hour), Position: new(4), Key: "a|b"},
 }
 
 var sampleEvent = api.Event{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -44,7 +45,7 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	case json.Number:
 		return scalar(numberTag(t), t.String()), nil
 	case bool:
-		return scalar("!!bool", fmt.Sprint(t)), nil
+		return scalar("!!bool", strconv.FormatBool(t)), nil
 	}
 	return scalar("!!null", "null"), nil
 }
