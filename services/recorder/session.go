@@ -19,6 +19,11 @@ const (
 	maxBatchBytes = 16 << 20
 	// linger is how long a batch waits for more after its first message.
 	linger = 10 * time.Millisecond
+	// busyFrom is the size from which a batch tells of load, for more than one execution makes that many facts at
+	// once. Such a batch waits busyLinger longer: each one is a transaction that the disk, and so everybody else,
+	// waits for.
+	busyFrom   = 5
+	busyLinger = 50 * time.Millisecond
 )
 
 // session is one connection to a durable consumer. Sequences of a stream mean nothing in another that took its
@@ -95,6 +100,9 @@ func (s *session) collect(ctx context.Context) ([]jetstream.Msg, error) {
 			return batch, fmt.Errorf("next message: %w", err)
 		}
 		batch, size = append(batch, m), size+len(m.Data())
+		if len(batch) == busyFrom {
+			until = until.Add(busyLinger)
+		}
 	}
 	return batch, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,6 +20,10 @@ import (
 
 // maxBurst is how many events, and how many executions, are decided together when so many are at hand.
 const maxBurst = 100
+
+// recordAfter is how long decisions wait to be recorded. The executions that they led to are about to be claimed,
+// and nobody waits for a decision as one waits for a start: the disk is theirs first.
+const recordAfter = 5 * time.Millisecond
 
 // decideAll decides every event after the last recorded decision, for ever.
 func (s *Service) decideAll(ctx context.Context) error {
@@ -98,8 +103,12 @@ func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
 }
 
 // decideFeed decides events in bursts: all that have arrived, one when events are rare. Up to catchUp they may
-// have been decided before by a copy that died.
+// have been decided before by a copy that died. Decisions that were not recorded at the end are made again by
+// the next copy, to the same ids.
 func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error {
+	var unrecorded []streams.Decision
+	due := time.NewTimer(recordAfter)
+	due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -109,11 +118,33 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 			if err != nil {
 				return err
 			}
-			if err := s.settle(ctx, b); err != nil {
+			if err := s.requestAll(ctx, b); err != nil {
 				return err
 			}
+			if len(unrecorded) == 0 {
+				due.Reset(recordAfter)
+			}
+			if unrecorded = append(unrecorded, b.decisions...); len(unrecorded) < maxBurst {
+				continue
+			}
+		case <-due.C:
+		}
+		if err := s.recordAll(ctx, unrecorded); err != nil {
+			return err
+		}
+		unrecorded = unrecorded[:0]
+		due.Stop()
+	}
+}
+
+// recordAll records decisions, however long that takes.
+func (s *Service) recordAll(ctx context.Context, ds []streams.Decision) error {
+	for part := range slices.Chunk(ds, maxBurst) {
+		if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, part) }); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // burst is events that are decided together: their decisions, and the executions to request, both in the
@@ -162,14 +193,6 @@ func (s *Service) decideMessage(ctx context.Context, b *burst, m jetstream.Msg, 
 	}
 	s.metrics.decided(b.decisions[len(b.decisions)-1], time.Since(began))
 	return nil
-}
-
-// settle requests the executions of a burst and then records its decisions.
-func (s *Service) settle(ctx context.Context, b *burst) error {
-	if err := s.requestAll(ctx, b); err != nil {
-		return err
-	}
-	return s.insist(ctx, "record decisions", func() error { return s.record(ctx, b.decisions) })
 }
 
 // insist repeats what must be done before anything else may be, until it is done or ctx ends: the order of the

@@ -102,7 +102,7 @@ func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, se
 	if err != nil {
 		return err
 	}
-	work := append(feeds.followers, t.dispatchAll, t.followUnsent, t.removeAll, t.removeAll, t.removeAll, t.removeAll,
+	work := append(feeds.followers, t.dispatchAll, t.followUnsent, t.removeAll,
 		t.checkSuspects, t.rescueAll, t.recover, func(ctx context.Context) error { return t.followLimits(ctx, known) })
 	for _, work := range work {
 		g.Go(func() error { return work(ctx) })
