@@ -190,9 +190,14 @@ func RunWith(t testing.TB, env []string, args ...string) Output {
 // Exec runs any command with the instance's environment, such as the nats command line.
 func (in *Instance) Exec(name string, args ...string) Output {
 	in.t.Helper()
+	return run(in.t, in.Cmd(name, args...))
+}
+
+// Cmd is any command with the instance's environment, for the test to start.
+func (in *Instance) Cmd(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Env = in.environment()
-	return run(in.t, cmd)
+	return cmd
 }
 
 func run(t testing.TB, cmd *exec.Cmd) Output {
