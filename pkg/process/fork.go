@@ -59,7 +59,7 @@ func forkExec(s Spec, attr *syscall.ProcAttr) (pid int, err error) {
 		if !errors.Is(err, syscall.ETXTBSY) {
 			break
 		}
-		time.Sleep(time.Millisecond << try) //nolint:forbidigo // another process's fork lets go of the file; nothing tells when
+		time.Sleep(time.Millisecond << try) //nolint:forbidigo // a concurrent fork's child holds the file until its exec; nothing tells when
 	}
 	return pid, err
 }
