@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/attune/attune/streams"
 )
 
 // restBetween is the pause between events of the latency measurement: the system is idle when each comes.
@@ -54,10 +56,14 @@ func (m *marks) close() { _ = m.pipe.Close() } // nothing was written that could
 
 // latency publishes events one by one and gives the time until the action of each ran.
 func (in *instance) latency(ctx context.Context, samples int) ([]time.Duration, error) {
+	subject, err := streams.EventSubject(packName, "mark")
+	if err != nil {
+		return nil, err
+	}
 	out := make([]time.Duration, 0, samples)
 	for i := range samples {
 		began := time.Now()
-		if err := in.bus.Conn.Publish("attune.event.bench.mark", fmt.Appendf(nil, `{"n":%d}`, i)); err != nil {
+		if err := in.bus.Conn.Publish(subject, fmt.Appendf(nil, `{"n":%d}`, i)); err != nil {
 			return nil, err
 		}
 		if err := in.bus.Conn.Flush(); err != nil {

@@ -8,6 +8,9 @@ import (
 	"github.com/attune/attune/packs"
 )
 
+// packName names the benchmark's pack.
+const packName = "bench"
+
 // noopProgram is core.noop's program among the shipped packs.
 const noopProgram = "core/actions/noop.sh"
 
@@ -26,7 +29,7 @@ func extractNoop(dir string) (string, error) {
 func writePack(dir, pipe string) (string, error) {
 	folder := filepath.Join(dir, "pack")
 	files := map[string]string{
-		"pack.yaml":          "name: bench\nversion: 1.0.0\ndescription: What the benchmark runs.\n",
+		"pack.yaml":          "name: " + packName + "\nversion: 1.0.0\ndescription: What the benchmark runs.\n",
 		"triggers/tick.yaml": "description: Run core.noop.\n",
 		"triggers/mark.yaml": "description: Run bench.mark.\n",
 		"rules/tick.yaml":    "trigger: bench.tick\naction: core.noop\n",

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
 
@@ -45,10 +45,18 @@ func forkExec(ctx context.Context, program string, n int) (float64, error) {
 func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, throughputPatience)
 	defer cancel()
+	noops, err := streams.ExecutionsOf("core", "noop")
+	if err != nil {
+		return 0, err
+	}
+	tick, err := streams.EventSubject(packName, "tick")
+	if err != nil {
+		return 0, err
+	}
 	ended := make(chan string, n)
-	sub, err := in.bus.Conn.Subscribe(streams.AllExecutions, func(m *nats.Msg) {
-		if s := m.Header.Get(streams.HeaderStatus); strings.HasPrefix(m.Subject, "attune.execution.core.noop.") && s != string(streams.Requested) && s != string(streams.Running) {
-			ended <- s
+	sub, err := in.bus.Conn.Subscribe(noops, func(m *nats.Msg) {
+		if s := streams.Status(m.Header.Get(streams.HeaderStatus)); execution.Final(s) {
+			ended <- string(s)
 		}
 	})
 	if err != nil {
@@ -57,7 +65,7 @@ func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
 	defer func() { _ = sub.Unsubscribe() }() // the connection closes soon
 	began := time.Now()
 	for range n {
-		if err := in.bus.Conn.Publish("attune.event.bench.tick", []byte(`{}`)); err != nil {
+		if err := in.bus.Conn.Publish(tick, []byte(`{}`)); err != nil {
 			return 0, err
 		}
 	}
