@@ -37,10 +37,39 @@ func TestActionsDoWhatTheySay(t *testing.T) {
 		t.Fatalf("pack install: %d\n%s%s", out.Code, out.Stdout, out.Stderr)
 	}
 	c, server := in.Client(), startServer(t)
+	trial{
+		action: "http.request", parameters: `{"url":"` + server + `/tell"}`, status: streams.Failed, code: 1,
+		stderr: "GET " + server + "/tell: 127.0.0.1 is a loopback address; the pack's configuration does not allow it " +
+			"(attune pack config set http allow:='[\"127.0.0.1\"]')\n",
+	}.check(t, c)
+	allowLoopback(t, in, c, server)
 	for _, tr := range append(small(), requests(server)...) {
 		t.Run(tr.action+" "+tr.parameters, func(t *testing.T) { tr.check(t, c) })
 	}
 	refusals(t, c)
+}
+
+// allowLoopback does what the refusal says, and waits until the runner has heard of it.
+func allowLoopback(t *testing.T, in *attunetest.Instance, c *client.Client, server string) {
+	t.Helper()
+	if out := in.Run("pack", "config", "set", "http", `allow:=["127.0.0.1"]`); out.Code != 0 {
+		t.Fatalf("pack config set: %d\n%s%s", out.Code, out.Stdout, out.Stderr)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), attunetest.Patience)
+	defer cancel()
+	for {
+		accepted, err := c.Run(ctx, api.ExecutionRequest{Action: "http.request", Parameters: json.RawMessage(`{"url":"` + server + `/tell"}`)}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Wait(ctx, accepted.ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Status == streams.Succeeded {
+			return
+		}
+	}
 }
 
 func small() []trial {

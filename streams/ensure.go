@@ -94,6 +94,14 @@ func DeclaredBuckets(o Options) []jetstream.KeyValueConfig {
 		{Bucket: BucketLeases, Replicas: o.Replicas, TTL: LeaseTTL, LimitMarkerTTL: time.Minute, Description: "who leads"},
 		{Bucket: BucketQueues, Replicas: o.Replicas, Description: "what operators said of a queue"},
 		{Bucket: BucketTimers, Replicas: o.Replicas, Description: "the last tick of each timer"},
+		{Bucket: BucketOnce, Replicas: o.Replicas, LimitMarkerTTL: time.Minute, Description: "what once_per let through"},
+		{Bucket: BucketRates, Replicas: o.Replicas, LimitMarkerTTL: time.Minute, Description: "token buckets"},
+		{Bucket: BucketInstalls, Replicas: o.Replicas, Description: "versions of packs that runners must have ready"},
+		{Bucket: BucketEnvironments, Replicas: o.Replicas, Description: "how far runners are with them"},
+		{Bucket: BucketPlacements, Replicas: o.Replicas, Description: "what executions ask of their runner"},
+		{Bucket: BucketConfigs, Replicas: o.Replicas, Description: "configuration of packs"},
+		{Bucket: BucketSensors, Replicas: o.Replicas, Description: "sensor processes"},
+		{Bucket: BucketAudit, Replicas: o.Replicas, Description: "newest row of the audit"},
 	}
 }
 
@@ -119,9 +127,13 @@ func PoolConsumerConfig(pool string) (jetstream.ConsumerConfig, error) {
 	}
 	return jetstream.ConsumerConfig{
 		Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy,
-		AckWait: RunAckWait, MaxDeliver: -1, MaxAckPending: 10_000,
+		AckWait: RunAckWait, MaxDeliver: -1, MaxAckPending: 10_000, MaxWaiting: maxWaiting,
 	}, nil
 }
+
+// maxWaiting is how many requests for work a pool's runners may have open, one for each free slot. The server's own
+// bound is 512, beyond which it refuses them.
+const maxWaiting = 1 << 16
 
 // RecorderConsumerConfig is the recorder's consumer on one of EVENTS, DECISIONS and EXECUTIONS.
 func RecorderConsumerConfig() jetstream.ConsumerConfig {
@@ -175,6 +187,14 @@ func EnsurePool(ctx context.Context, js jetstream.JetStream, pool string) error 
 	c, err := PoolConsumerConfig(pool)
 	if err != nil {
 		return fmt.Errorf("pool %q: %w", pool, err)
+	}
+	old, err := js.Consumer(ctx, Runs, c.Durable)
+	if err == nil && old.CachedInfo().Config.MaxWaiting != c.MaxWaiting {
+		// The server cannot change it. What the consumer had handed out comes again, and is dropped where it was claimed.
+		err = js.DeleteConsumer(ctx, Runs, c.Durable)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return fmt.Errorf("look for consumer %s of %s: %w", c.Durable, Runs, err)
 	}
 	if _, err := js.CreateOrUpdateConsumer(ctx, Runs, c); err != nil {
 		return fmt.Errorf("ensure consumer %s of %s: %w", c.Durable, Runs, err)

@@ -9,19 +9,23 @@ import (
 
 // Error codes of the server, from its errors.json.
 const (
-	codeWrongLastSequence         jetstream.ErrorCode = 10071
-	codeWrongLastSequenceConstant jetstream.ErrorCode = 10164
-	codeStoreFailed               jetstream.ErrorCode = 10077
+	codeWrongLastSequence jetstream.ErrorCode = 10071
+	codeSubjectInFlight   jetstream.ErrorCode = 10164 // "wrong last sequence", without one
+	codeStoreFailed       jetstream.ErrorCode = 10077
 )
 
 // IsStale tells whether the server refused a publish because the expected last sequence of the subject
 // was another: somebody else was first.
-func IsStale(err error) bool {
+func IsStale(err error) bool { return hasCode(err, codeWrongLastSequence) }
+
+// IsUndecided tells whether the server could not compare the last sequence of the subject, because another message
+// of it is on its way to the replicas; for a moment this may be the very message that was acknowledged just before.
+// Publishing again decides it. (Seen in checkMsgHeadersPreClusteredProposal of nats-server 2.15.)
+func IsUndecided(err error) bool { return hasCode(err, codeSubjectInFlight) }
+
+func hasCode(err error, code jetstream.ErrorCode) bool {
 	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	return api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastSequenceConstant
+	return errors.As(err, &api) && api.ErrorCode == code
 }
 
 // IsDuplicate tells whether the server refused a publish because the subject holds its one message already.

@@ -16,8 +16,17 @@ const (
 const (
 	BucketRunners = "RUNNERS" // liveness of runners: RunnerInfo by runner's name; entries expire
 	BucketLeases  = "LEASES"  // who leads: one entry per service; entries expire
-	BucketQueues  = "QUEUES"  // what operators said of a queue: QueueControl by "pack.action"
+	BucketQueues  = "QUEUES"  // what operators said: QueueControl by "pack.action", "pack" or ScopeAll
 	BucketTimers  = "TIMERS"  // the last tick of each timer, by "pack.trigger"
+	BucketOnce    = "ONCE"    // what once_per let through: Once by OnceKey; entries expire with their window
+	BucketRates   = "RATES"   // token buckets: RateState by RateKey; entries expire when they are full
+
+	BucketInstalls     = "INSTALLS"     // versions of packs that runners must have ready: Install by digest
+	BucketEnvironments = "ENVIRONMENTS" // how far runners are with them: Environment by EnvironmentKey
+	BucketPlacements   = "PLACEMENTS"   // what executions ask of their runner: Placement by pool token
+	BucketConfigs      = "CONFIGS"      // configuration of packs as installations set it: a JSON object by pack
+	BucketSensors      = "SENSORS"      // sensor processes: SensorState by "pack.sensor"
+	BucketAudit        = "AUDIT"        // the newest row of the audit, so that a cut off end is found
 )
 
 // The object store buckets.
@@ -56,21 +65,28 @@ const RunAckWait = 15 * time.Second
 
 // Headers of our messages.
 const (
-	HeaderEventID     = "Attune-Event-Id"     // EVENTS: the id that the publisher gave
-	HeaderSource      = "Attune-Source"       // EVENTS: who published it: "webhook", "api", "timer:core.x"
-	HeaderHops        = "Attune-Hops"         // EVENTS: how many rules led to this event
-	HeaderEventSeq    = "Attune-Event-Seq"    // DECISIONS: the event's sequence in EVENTS
-	HeaderStatus      = "Attune-Status"       // EXECUTIONS: the fact's status
-	HeaderAttempt     = "Attune-Attempt"      // EXECUTIONS, QUEUE: decimal
-	HeaderRunner      = "Attune-Runner"       // EXECUTIONS: the runner of a fact since the claim
-	HeaderStartedAt   = "Attune-Started-At"   // EXECUTIONS: when that runner claimed it, by its clock; RFC 3339 with fractions
-	HeaderKey         = "Attune-Key"          // QUEUE: the concurrency key as given, base64url
-	HeaderLimit       = "Attune-Limit"        // QUEUE: the action's limit when this was requested; 0: none
-	HeaderPool        = "Attune-Pool"         // QUEUE: the pool of runners
-	HeaderRequestedAt = "Attune-Requested-At" // QUEUE: RFC 3339 with fractions
-	HeaderOffset      = "Attune-Offset"       // LOGS: byte offset of this chunk in its stream
-	HeaderTime        = "Attune-Time"         // LOGS: when the chunk was read, RFC 3339 with fractions
-	HeaderEnd         = "Attune-End"          // LOGS: "true" on the last, empty, message of a stream
+	HeaderEventID     = "Attune-Event-Id"      // EVENTS: the id that the publisher gave
+	HeaderSource      = "Attune-Source"        // EVENTS: who published it: "webhook", "api", "timer:core.x"
+	HeaderHops        = "Attune-Hops"          // EVENTS: how many rules led to this event
+	HeaderEventSeq    = "Attune-Event-Seq"     // DECISIONS: the event's sequence in EVENTS
+	HeaderStatus      = "Attune-Status"        // EXECUTIONS: the fact's status
+	HeaderAttempt     = "Attune-Attempt"       // EXECUTIONS, QUEUE: decimal
+	HeaderRunner      = "Attune-Runner"        // EXECUTIONS: the runner of a fact since the claim
+	HeaderStartedAt   = "Attune-Started-At"    // EXECUTIONS: when that runner claimed it, by its clock; RFC 3339 with fractions
+	HeaderKey         = "Attune-Key"           // QUEUE: the concurrency key as given, base64url
+	HeaderLimit       = "Attune-Limit"         // QUEUE: the action's limit when this was requested; 0: none
+	HeaderPool        = "Attune-Pool"          // QUEUE: the pool of runners
+	HeaderRequestedAt = "Attune-Requested-At"  // QUEUE: when this attempt may start at the earliest; RFC 3339 with fractions
+	HeaderPriority    = "Attune-Priority"      // QUEUE: high or low; absent: normal
+	HeaderPackLimit   = "Attune-Pack-Limit"    // QUEUE: the pack's limit when this was requested; absent: none
+	HeaderRate        = "Attune-Rate"          // QUEUE: the action's rate; absent: none
+	HeaderTimeout     = "Attune-Queue-Timeout" // QUEUE: seconds; absent: none
+	HeaderReject      = "Attune-Reject"        // QUEUE: "true": it starts at once or not at all
+	HeaderNotBefore   = "Attune-Not-Before"    // EXECUTIONS: of a requested fact, when it may start; RFC 3339 with fractions
+	HeaderHold        = "Attune-Hold"          // EXECUTIONS: "true" on the requested fact of an attempt that keeps its slot
+	HeaderOffset      = "Attune-Offset"        // LOGS: byte offset of this chunk in its stream
+	HeaderTime        = "Attune-Time"          // LOGS: when the chunk was read, RFC 3339 with fractions
+	HeaderEnd         = "Attune-End"           // LOGS: "true" on the last, empty, message of a stream
 )
 
 // PoolConsumer names the durable consumer of a pool on RUNS.

@@ -121,6 +121,37 @@ func TestWorkQueueHasAConsumer(t *testing.T) {
 	}
 }
 
+// A consumer of an earlier version lets runners ask for too little; the server cannot change that in place.
+func TestAPoolsConsumerIsMadeAnewForMoreRunners(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	name, _ := streams.PoolConsumer(streams.DefaultPool)
+	if err := js.DeleteConsumer(ctx, streams.Runs, name); err != nil {
+		t.Fatal(err)
+	}
+	c, err := streams.PoolConsumerConfig(streams.DefaultPool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := c.MaxWaiting
+	c.MaxWaiting = 512
+	if _, err := js.CreateConsumer(ctx, streams.Runs, c); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		made, err := js.Consumer(ctx, streams.Runs, name)
+		if err != nil || made.CachedInfo().Config.MaxWaiting != wanted {
+			t.Fatalf("%+v, %v", made.CachedInfo().Config, err)
+		}
+	}
+}
+
 func TestQueueKeepsOneMessagePerExecution(t *testing.T) {
 	t.Parallel()
 	ctx, js := context.Background(), newJetStream(t)
@@ -200,9 +231,30 @@ func TestMessagesMatchTheirGoldenFiles(t *testing.T) {
 		"fact_failed":    streams.Fact{Version: 1, ID: "x1", Action: "core.echo", PackDigest: "sha256-ab", Status: streams.Failed, Attempt: 1, At: at, RequestedAt: at, Pool: "default", Runner: "r1", StartedAt: &at, EndedAt: &at, ExitCode: &code, Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 1"}, Output: &streams.Output{StdoutBytes: 3}},
 		"run":            streams.Run{Version: 1, ID: "x1", Action: "core.echo", Attempt: 1},
 		"decision":       streams.Decision{Version: 1, EventID: "e1", EventSeq: 7, Trigger: "core.t", At: at, Status: streams.EventDecided, Rules: []streams.RuleDecision{{Rule: "core.r", Outcome: streams.Matched, Execution: "x1", Action: "core.echo"}, {Rule: "core.q", Outcome: streams.NotMatched, Reason: "event.payload.a == 1 is false"}}},
-		"runner":         streams.RunnerInfo{Version: 1, Name: "r1", Pool: "default", Slots: 8, Running: 1, Runtimes: []streams.Runtime{{Name: "python", Version: "3.11.7", Path: "/usr/bin/python3"}}, XKey: "XABC", StartedAt: at, Seen: at, Build: "0.1.0", Host: "h", PID: 1},
+		"runner":         streams.RunnerInfo{Version: 1, Name: "r1", Pool: "default", Slots: 8, Running: 1, Runtimes: []streams.Runtime{{Name: "python", Version: "3.11.7", Path: "/usr/bin/python3"}}, XKey: "XABC", StartedAt: at, Seen: at, Build: "0.1.0", Host: "h", PID: 1, Isolation: []streams.IsolationFeature{{Name: "files", Active: true, Detail: "landlock ABI 7"}, {Name: "users"}}},
 		"lease":          streams.Lease{Version: 1, Owner: "s1", Since: at},
-		"queue_control":  streams.QueueControl{Version: 1, Paused: true, By: "admin", At: at},
+		"fact_next_attempt": streams.Fact{
+			Version: 1, ID: "x1", Action: "core.echo", PackDigest: "sha256-ab", Status: streams.Requested, Attempt: 2, At: at, RequestedAt: at, Pool: "default",
+			Admission: streams.Admission{Priority: streams.PriorityLow, PackLimit: 4, Rate: "10/m", QueueTimeoutSeconds: 60, Reject: true},
+			Retry:     &streams.Retry{Attempts: 3, DelaySeconds: 1.5, Backoff: 2, MaxDelaySeconds: 60, Jitter: 0.1, On: []streams.Status{streams.Failed}, Hold: true},
+			NotBefore: &at, Previous: []streams.Attempt{{Attempt: 1, Status: streams.Failed, Runner: "r1", StartedAt: &at, EndedAt: &at, ExitCode: &code, Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 1"}}},
+		},
+		"queue_control":     streams.QueueControl{Version: 1, Paused: true, By: "admin", At: at},
+		"queue_control_all": streams.QueueControl{Version: 1, Paused: true, PausedUntil: &at, Draining: true, DrainAfter: 7, Limit: 3, By: "admin", At: at},
+		"once":              streams.Once{Version: 1, Event: "e1", Execution: "x1", At: at},
+		"rate_state":        streams.RateState{Version: 1, FullAt: at},
+		"install":           streams.Install{Version: 1, Pack: "github", PackVersion: "1.2.0", Digest: "d1", Pools: []string{"default"}, Generation: 1, RequestedAt: at},
+		"environment": streams.Environment{
+			Version: 1, Pack: "github", PackVersion: "1.2.0", Digest: "d1", Generation: 1, Runner: "r1", Pool: "default", Host: "web1",
+			Status: streams.InstallError, StartedAt: at, Error: "pip: exit status 1", Tail: []string{"no matching distribution"}, Log: "install-d1-r1-1",
+			Missing:  []streams.Missing{{Runtime: "node", Want: ">=20", Have: []string{"18.20.8"}}, {Label: "zone", Want: "eu"}},
+			Runtimes: []streams.Runtime{{Name: "python", Version: "3.11.2", Path: "/usr/bin/python3"}},
+		},
+		"placement": streams.Placement{Version: 1, Pool: "default", Runtimes: map[string]string{"python": ">=3.9"}, Labels: streams.Labels{"zone": "eu"}},
+		"sensor_state": streams.SensorState{
+			Version: 1, Sensor: "file.watcher", PackDigest: "d1", Status: streams.SensorRunning, Host: "web1", Owner: "c1", PID: 7, At: at, StartedAt: &at,
+			Restarts: 2, Events: 5, LastEventAt: &at, Log: "sensor-1", XKey: "X1",
+		},
 	}
 	for name, m := range messages {
 		compareGolden(t, name, m)
@@ -228,5 +280,18 @@ func compareGolden(t *testing.T, name string, m any) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s differs from its golden file:\n%s", name, cmp.Diff(string(want), string(got)))
+	}
+}
+
+func TestEntrySubject(t *testing.T) {
+	t.Parallel()
+	key := streams.OnceKey("web.page", "a.b.*")
+	if got, err := streams.EntrySubject(streams.BucketOnce, key); err != nil || got != "$KV.ONCE."+key {
+		t.Errorf("subject is %q, %v", got, err)
+	}
+	for _, key := range []string{"", "a.b", "a*", "a b"} {
+		if got, err := streams.EntrySubject(streams.BucketOnce, key); !errors.Is(err, streams.ErrBadToken) {
+			t.Errorf("%q has the subject %q, %v", key, got, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package streams
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
@@ -52,7 +53,7 @@ func BarrierEpoch(subject string) (uint64, bool) {
 
 // Subjects that services answer requests on. No stream stores them.
 const (
-	RPCQueueList     = "attune.rpc.queue.list"     // request: none; reply: QueueList
+	RPCQueueList     = "attune.rpc.queue.list"     // request: QueueListRequest; reply: QueueList
 	RPCQueueShow     = "attune.rpc.queue.show"     // request: QueueRequest; reply: QueueView
 	RPCQueueStats    = "attune.rpc.queue.stats"    // request: QueueRequest; reply: QueueStats
 	RPCQueuePosition = "attune.rpc.queue.position" // request: PositionRequest; reply: Position
@@ -118,6 +119,64 @@ func QueueSubject(pack, action, key, id string) (string, error) {
 	return join(prefixQueue, pack, action, KeyToken(key), id)
 }
 
+// QueueAttemptSubject is QueueSubject for an attempt. A later one has a subject of its own, so that it can stand
+// in line before the message of the one before it goes.
+func QueueAttemptSubject(pack, action, key, id string, attempt int) (string, error) {
+	subject, err := QueueSubject(pack, action, key, id)
+	if err != nil || attempt <= 1 {
+		return subject, err
+	}
+	return subject + "." + strconv.Itoa(attempt), nil
+}
+
+// OnceKey is the key of a rule and a once_per key in the bucket ONCE. Their digest stands for them: a key is any
+// text.
+func OnceKey(rule, key string) string { return "k" + hexDigest(rule, key) }
+
+// RateKey is the key of a token bucket in RATES: that of an action, and of one of its concurrency keys where the
+// rate is per key.
+func RateKey(action, key string) string { return "k" + hexDigest(action, key) }
+
+// EnvironmentKey is the key of what a runner reports of a version of a pack in the bucket ENVIRONMENTS.
+func EnvironmentKey(digest, runner string) string { return digest + "." + runner }
+
+// EnvironmentTokens takes such a key apart.
+func EnvironmentTokens(key string) (digest, runner string, ok bool) { return strings.Cut(key, ".") }
+
+// InstallLog is the id under which a runner writes the log of an installation, to be read as an execution's.
+func InstallLog(digest, runner string, generation int) string {
+	return "install-" + digest[:min(12, len(digest))] + "-" + runner + "-" + strconv.Itoa(generation)
+}
+
+// SensorRestartSubject is where the host of a sensor listens for the wish to start it again. Both are tokens; the
+// reply is empty, or says why not.
+func SensorRestartSubject(pack, sensor string) (string, error) {
+	return join(prefixSensorRestart, pack, sensor)
+}
+
+const prefixSensorRestart = "attune.rpc.sensor.restart"
+
+// AllSensorRestarts matches the subject of every sensor.
+const AllSensorRestarts = prefixSensorRestart + ".*.*"
+
+// SensorRestartTokens takes such a subject apart.
+func SensorRestartTokens(subject string) (pack, sensor string, err error) {
+	t, err := split(subject, prefixSensorRestart, 2)
+	if err != nil {
+		return "", "", err
+	}
+	return t[0], t[1], nil
+}
+
+// EntrySubject is the subject behind an entry of a key-value bucket, for writes that the client's API does not
+// offer. The key must be one token.
+func EntrySubject(bucket, key string) (string, error) { return join("$KV."+bucket, key) }
+
+func hexDigest(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:16])
+}
+
 // RunSubject is where an admitted execution is handed to a pool of runners.
 func RunSubject(pool, id string) (string, error) { return join(prefixRun, pool, id) }
 
@@ -165,6 +224,9 @@ func ExecutionTokens(subject string) (pack, action, id string, err error) {
 // action are the same when their key tokens are.
 func QueueTokens(subject string) (pack, action, keyToken, id string, err error) {
 	t, err := split(subject, prefixQueue, 4)
+	if err != nil { // a later attempt
+		t, err = split(subject, prefixQueue, 5)
+	}
 	if err != nil {
 		return "", "", "", "", err
 	}

@@ -95,25 +95,20 @@ func (l *line) rank(e *entry) (int, bool) {
 	return i, true
 }
 
-// each walks at most limit executions after passing over the first skip.
-func (l *line) each(skip, limit int, visit func(rank int, e *entry)) {
-	rank := 0
+// all gives those in line, in order, in a slice of its own.
+func (l *line) all() []*entry { return slices.Concat(l.blocks...) }
+
+// count gives how many stand before the first that is not before some place; before must be true up to there
+// and false from there on.
+func (l *line) count(before func(*entry) bool) int {
+	n := 0
 	for _, block := range l.blocks {
-		if skip >= rank+len(block) {
-			rank += len(block)
-			continue
+		if !before(block[len(block)-1]) {
+			return n + sort.Search(len(block), func(i int) bool { return !before(block[i]) })
 		}
-		for _, e := range block {
-			if rank >= skip && limit > 0 {
-				visit(rank, e)
-				limit--
-			}
-			rank++
-		}
-		if limit <= 0 {
-			return
-		}
+		n += len(block)
 	}
+	return n
 }
 
 // blockOf gives the first block whose last sequence is not below seq: the one that seq belongs to.

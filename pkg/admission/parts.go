@@ -1,6 +1,9 @@
 package admission
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ring is a first-in first-out of queues that takes turns.
 type ring struct {
@@ -27,6 +30,9 @@ func (r *ring) pop() (*queue, bool) {
 	r.n--
 	return q, true
 }
+
+// peek gives the queue whose turn is next; there must be one.
+func (r *ring) peek() *queue { return r.items[r.head] }
 
 func (r *ring) grow() {
 	items := make([]*queue, max(16, 2*len(r.items)))
@@ -78,6 +84,33 @@ type average struct {
 func (a *average) add(v float64) {
 	a.n = min(a.n+1, window)
 	a.mean += (v - a.mean) / float64(a.n)
+}
+
+// sampled is how many values a sample remembers.
+const sampled = 31
+
+// sample is the latest values of something, for their median.
+type sample struct {
+	values []float64
+	next   int
+}
+
+func (s *sample) add(v float64) {
+	if len(s.values) < sampled {
+		s.values = append(s.values, v)
+		return
+	}
+	s.values[s.next] = v
+	s.next = (s.next + 1) % sampled
+}
+
+// median gives the middle value; false without any.
+func (s *sample) median() (float64, bool) {
+	if len(s.values) == 0 {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(s.values))
+	return sorted[len(sorted)/2], true
 }
 
 func seconds(nanos int64) float64 { return time.Duration(nanos).Seconds() }

@@ -5,31 +5,28 @@ import (
 	"time"
 
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
 )
 
 // Pack is an installed pack.
 type Pack struct {
-	Name        string            `json:"name"`
-	Version     string            `json:"version"`
-	Description string            `json:"description,omitempty"`
-	Author      string            `json:"author,omitempty"`
-	Digest      string            `json:"digest" doc:"SHA-256 of the archive that runners use."`
-	Source      string            `json:"source,omitempty" doc:"Where it was installed from, as the installer said."`
-	InstalledBy string            `json:"installed_by,omitempty"`
-	Runtime     map[string]string `json:"runtime,omitempty"`
-	InstalledAt time.Time         `json:"installed_at"`
-	UpdatedAt   time.Time         `json:"updated_at"`
-	Actions     []string          `json:"actions" nullable:"false"`
-	Triggers    []string          `json:"triggers" nullable:"false"`
-	Sensors     []string          `json:"sensors" nullable:"false"`
-	Rules       []string          `json:"rules" nullable:"false"`
-}
-
-// PackInstalled is the answer to a pack that was taken.
-type PackInstalled struct {
-	Pack
-	Change string `json:"change" enum:"installed,upgraded,unchanged"`
-	Was    string `json:"was,omitempty" doc:"The version that it replaced."`
+	Name        string               `json:"name"`
+	Version     string               `json:"version"`
+	Description string               `json:"description,omitempty"`
+	Author      string               `json:"author,omitempty"`
+	State       string               `json:"state,omitempty" enum:"active,building,ready,failed" doc:"active, unless another version is on its way or has failed."`
+	Coming      string               `json:"coming,omitempty" doc:"The version that is on its way or has failed."`
+	Digest      string               `json:"digest" doc:"SHA-256 of the archive that runners use."`
+	Source      string               `json:"source,omitempty" doc:"Where it was installed from, as the installer said."`
+	InstalledBy string               `json:"installed_by,omitempty"`
+	Runtime     map[string]string    `json:"runtime,omitempty"`
+	Concurrency pack.PackConcurrency `json:"concurrency,omitzero" doc:"Of all its actions together"`
+	InstalledAt time.Time            `json:"installed_at"`
+	UpdatedAt   time.Time            `json:"updated_at"`
+	Actions     []string             `json:"actions" nullable:"false"`
+	Triggers    []string             `json:"triggers" nullable:"false"`
+	Sensors     []string             `json:"sensors" nullable:"false"`
+	Rules       []string             `json:"rules" nullable:"false"`
 }
 
 // Action is a program that executions run.
@@ -47,7 +44,14 @@ type Action struct {
 	OutputSchema json.RawMessage  `json:"output_schema,omitempty" doc:"JSON Schema"`
 	Timeout      string           `json:"timeout" example:"10m0s"`
 	Concurrency  pack.Concurrency `json:"concurrency"`
+	Rate         string           `json:"rate,omitempty" doc:"How many start in a time" example:"10/m"`
+	Retry        *pack.Retry      `json:"retry,omitempty" doc:"When an attempt that ended badly is repeated"`
+	QueueTimeout string           `json:"queue_timeout,omitempty" doc:"How long an attempt may wait to start; for ever when absent" example:"1h0m0s"`
 	Pool         string           `json:"pool"`
+	Needs        string           `json:"needs,omitempty" doc:"The range of versions of the runtime" example:">=3.9,<3.13"`
+	Resources    pack.Resources   `json:"resources,omitzero" doc:"What an execution may use"`
+	RunsOn       pack.RunsOn      `json:"runs_on,omitzero" doc:"What it asks of a runner of the pool, and what becomes of a request when none has it"`
+	Container    *pack.Container  `json:"container,omitempty"`
 	PackDigest   string           `json:"pack_digest"`
 }
 
@@ -64,10 +68,11 @@ type Trigger struct {
 
 // Webhook says how outside senders reach a trigger.
 type Webhook struct {
-	Scheme               string `json:"scheme" enum:"github,hmac,bearer,none"`
-	Secret               string `json:"secret,omitempty" doc:"Name of the secret"`
-	AllowUnauthenticated bool   `json:"allow_unauthenticated,omitempty"`
-	Path                 string `json:"path" doc:"Where to POST to"`
+	Scheme               string   `json:"scheme" enum:"github,gitlab,stripe,slack,standard-webhooks,hmac,bearer,none"`
+	Secret               string   `json:"secret,omitempty" doc:"Name of the secret"`
+	Secrets              []string `json:"secrets,omitempty" doc:"Names of several, any of which proves a delivery"`
+	AllowUnauthenticated bool     `json:"allow_unauthenticated,omitempty" doc:"Anybody may deliver"`
+	Path                 string   `json:"path" doc:"Where to POST to"`
 }
 
 // Timer says when a trigger fires by the clock.
@@ -89,18 +94,37 @@ type Sensor struct {
 	Runtime     string          `json:"runtime"`
 	EntryPoint  string          `json:"entry_point"`
 	Triggers    []string        `json:"triggers" nullable:"false"`
-	Config      json.RawMessage `json:"config,omitempty"`
+	Secrets     []string        `json:"secrets,omitempty" doc:"Names"`
+	Optional    []string        `json:"optional_secrets,omitempty" doc:"Names of secrets that it can work without"`
+	Config      json.RawMessage `json:"config,omitempty" doc:"Values; those of the pack's configuration replace them"`
+	PackDigest  string          `json:"pack_digest"`
+
+	Status      streams.SensorStatus `json:"status" enum:"idle,starting,running,backoff,failed"`
+	Reason      string               `json:"reason,omitempty" doc:"Why it does not run"`
+	Host        string               `json:"host,omitempty" doc:"The machine that has it, or had it last"`
+	PID         int                  `json:"pid,omitempty"`
+	StartedAt   *time.Time           `json:"started_at,omitempty"`
+	Restarts    int                  `json:"restarts" doc:"How often it was started again because it had ended"`
+	RetryAt     *time.Time           `json:"retry_at,omitempty" doc:"When it is started again"`
+	Error       string               `json:"error,omitempty" doc:"Why it ended last, or cannot be started"`
+	Events      int64                `json:"events" doc:"Published since its last start"`
+	Rejected    int64                `json:"rejected" doc:"Lines since its last start that were no events; its log says why"`
+	LastEventAt *time.Time           `json:"last_event_at,omitempty"`
+	Log         string               `json:"log,omitempty" doc:"Of its last start"`
+	Logs        []string             `json:"logs,omitempty" doc:"Of the starts before, the latest first"`
 }
 
 // Rule connects a trigger to an action.
 type Rule struct {
-	Ref         string         `json:"ref" doc:"pack.name"`
-	Pack        string         `json:"pack"`
-	Name        string         `json:"name"`
-	Description string         `json:"description,omitempty"`
-	Trigger     string         `json:"trigger"`
-	When        string         `json:"when,omitempty" doc:"CEL over event; absent means every event."`
-	Action      string         `json:"action"`
-	Parameters  map[string]any `json:"parameters,omitempty"`
-	Enabled     bool           `json:"enabled"`
+	Ref         string           `json:"ref" doc:"pack.name"`
+	Pack        string           `json:"pack"`
+	Name        string           `json:"name"`
+	Description string           `json:"description,omitempty"`
+	Trigger     string           `json:"trigger"`
+	When        string           `json:"when,omitempty" doc:"CEL over event; absent means every event."`
+	Action      string           `json:"action"`
+	Parameters  map[string]any   `json:"parameters,omitempty"`
+	Priority    streams.Priority `json:"priority,omitempty" enum:"high,normal,low" doc:"Of its executions"`
+	OncePer     *pack.OncePer    `json:"once_per,omitempty" doc:"One event of each window goes through, for each value of the key."`
+	Enabled     bool             `json:"enabled"`
 }

@@ -15,6 +15,8 @@ const (
 	HeaderReplayed = "Idempotency-Replayed"
 	// HeaderOffset says at which byte of the whole output a logs response begins.
 	HeaderOffset = "Attune-Offset"
+	// HeaderLog names the log of a sensor that a logs response is of.
+	HeaderLog = "Attune-Log"
 	// HeaderLastEventID resumes a stream behind the event of that id.
 	HeaderLastEventID = "Last-Event-ID"
 )

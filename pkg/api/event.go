@@ -39,14 +39,15 @@ type Event struct {
 // Decision is one rule's decision about an event.
 type Decision struct {
 	Rule      string          `json:"rule"`
-	Outcome   streams.Outcome `json:"outcome" enum:"matched,not_matched,error"`
-	Reason    string          `json:"reason,omitempty" doc:"Which part of the criteria was false, or what the error was."`
+	Outcome   streams.Outcome `json:"outcome" enum:"matched,not_matched,suppressed,error"`
+	Reason    string          `json:"reason,omitempty" doc:"Which part of the criteria was false, or what the error was, or which event of its window went through."`
 	Execution string          `json:"execution,omitempty" doc:"The execution that was requested."`
 	Action    string          `json:"action,omitempty"`
 }
 
 // DeliveryAccepted is the answer to a webhook's delivery.
 type DeliveryAccepted struct {
-	ID   string `json:"id,omitempty" format:"uuid" doc:"The event's id."`
-	Note string `json:"note,omitempty" doc:"Why there is no event."`
+	ID        string `json:"id,omitempty" format:"uuid" doc:"The event's id."`
+	Note      string `json:"note,omitempty" doc:"Why there is no event."`
+	Challenge string `json:"challenge,omitempty" doc:"What Slack wants to hear when it is told where to deliver."`
 }

@@ -13,6 +13,12 @@ type Problem struct {
 	Detail string       `json:"detail" doc:"What is wrong, with which value, and what to do."`
 	Code   string       `json:"code" doc:"Stable; for programs to branch on." example:"invalid_parameters"`
 	Errors []FieldError `json:"errors,omitempty" doc:"Every field that is wrong, all at once."`
+
+	Queue     *QueueStats  `json:"queue,omitempty" doc:"How the queue stood that took nothing: with queue_full and queue_draining."`
+	Install   *PackVersion `json:"install,omitempty" doc:"The version that could not go in service: with install_failed."`
+	Execution string       `json:"execution,omitempty" doc:"The execution that was made and ended at once: with queue_full and queue_draining, if there is one."`
+
+	RetryAfter int `json:"-"` // seconds; 0: the usual
 }
 
 // FieldError says what is wrong with one field, or with one place in a file of a pack.
@@ -57,20 +63,30 @@ const (
 	CodeInvalidCursor      = "invalid_cursor"        // 400
 	CodeUnauthorized       = "unauthorized"          // 401: no token, or not the right one
 	CodeBadSignature       = "bad_signature"         // 401: a webhook's signature is missing or wrong
+	CodeForbidden          = "forbidden"             // 403: who calls may see this, but not do that
+	CodeCrossOrigin        = "cross_origin"          // 403: a browser sent it because another site asked it to
 	CodeWebhookClosed      = "webhook_closed"        // 403: the trigger's webhook is not set up to take deliveries
 	CodeNotFound           = "not_found"             // 404
 	CodeMethodNotAllowed   = "method_not_allowed"    // 405
 	CodeNotAcceptable      = "not_acceptable"        // 406
 	CodeRequestTimeout     = "request_timeout"       // 408: the body did not arrive in time
 	CodeConflict           = "conflict"              // 409
+	CodeQueueFull          = "queue_full"            // 409: the action starts at once or not at all, and it cannot start now; queue says how it stands
+	CodeQueueDraining      = "queue_draining"        // 409: the queue takes nothing new until it is resumed; queue says how it stands
+	CodeNoRunner           = "no_runner"             // 409: no living runner has what the action asks for
+	CodeSecretsGone        = "secrets_gone"          // 409: the secret parameters of the execution are no longer kept
 	CodeTooLarge           = "too_large"             // 413
 	CodeUnsupportedMedia   = "unsupported_media"     // 415
 	CodeInvalidPack        = "invalid_pack"          // 422: errors hold file, line and column
+	CodeInstallFailed      = "install_failed"        // 422: the version cannot go in service, the one before stays; install says why
+	CodeInvalidConfig      = "invalid_config"        // 422: the configuration does not fit the pack's schema
+	CodeRateLimited        = "rate_limited"          // 429: too many requests, or wrong credentials; Retry-After says when to come back
 	CodeTooManyStreams     = "too_many_streams"      // 429
 	CodeInternal           = "internal"              // 500
 	CodeDatabaseDown       = "database_unavailable"  // 503: definitions cannot be changed and history not be read; running goes on
 	CodeBusDown            = "bus_unavailable"       // 503
 	CodeSchedulerDown      = "scheduler_unavailable" // 503: no scheduler leads just now
 	CodeEventsFull         = "events_full"           // 503: no more events until old ones are decided
+	CodeIssuerDown         = "issuer_unavailable"    // 503: the service that proves users does not answer
 	CodeSecretsUnavailable = "secrets_unavailable"   // 503
 )

@@ -1,6 +1,6 @@
 // Package bus connects a service to NATS.
 //
-// A connection made here reconnects for ever and says so in the log; it has its own inbox prefix, so that
+// A connection made here reconnects for ever and says so in the log; replies come to it under its own name, so that
 // a server may be told which replies belong to whom. What the server forbids arrives asynchronously and is
 // logged as an error: a publish without permission looks like success to its caller.
 package bus
@@ -21,7 +21,8 @@ import (
 type Config struct {
 	URL       string      // comma-separated
 	CredsFile string      // "" where the server wants none
-	Name      string      // shown by the server: "attune-scheduler"
+	CAFile    string      // certificates of the authorities that servers are checked by; "": the system's
+	Name      string      // shown by the server, and begins the subjects of replies: "attune-scheduler"
 	InProcess nats.Option // set by the process that embeds the server; nil otherwise
 	Logger    *slog.Logger
 	FailFast  bool // give up when no server answers the first time, instead of trying until ctx ends
@@ -77,6 +78,7 @@ func options(ctx context.Context, c Config) []nats.Option {
 	log := c.Logger
 	opts := []nats.Option{
 		nats.Name(c.Name),
+		nats.CustomInboxPrefix("_INBOX." + c.Name),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),
@@ -99,6 +101,9 @@ func options(ctx context.Context, c Config) []nats.Option {
 	}
 	if c.CredsFile != "" {
 		opts = append(opts, nats.UserCredentials(c.CredsFile))
+	}
+	if c.CAFile != "" {
+		opts = append(opts, nats.RootCAs(c.CAFile))
 	}
 	if c.InProcess != nil {
 		opts = append(opts, c.InProcess)

@@ -8,6 +8,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ var ErrBadAnswer = errors.New("not an answer of Attune's API")
 type Config struct {
 	URL            string        // http://host:port, without /api/v1
 	Token          string        // sent as a bearer token
+	CAFile         string        // PEM file with certificates that the API's is checked by; "": the system's
+	ServerName     string        // that the API's certificate is for; "": the host of the URL
 	Agent          string        // sent as User-Agent
 	Patience       time.Duration // 0: Patience; negative: no repeating
 	FollowPatience time.Duration // 0: FollowPatience; negative: no resuming
@@ -60,9 +63,13 @@ func New(c Config) (*Client, error) {
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return nil, fmt.Errorf("API address %q: want http://HOST:PORT or https://HOST:PORT", c.URL)
 	}
+	tlsConfig, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
 	c.Patience = orDefault(c.Patience, Patience)
 	c.FollowPatience = orDefault(c.FollowPatience, FollowPatience)
-	return &Client{base: base, config: c, http: &http.Client{Transport: newTransport(), CheckRedirect: noRedirect}}, nil
+	return &Client{base: base, config: c, http: &http.Client{Transport: newTransport(tlsConfig), CheckRedirect: noRedirect}}, nil
 }
 
 // URL is the address of the API.
@@ -78,8 +85,11 @@ func orDefault(d, standard time.Duration) time.Duration {
 	return d
 }
 
-func newTransport() *http.Transport {
+func newTransport(check *tls.Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	if check != nil {
+		t.TLSClientConfig = check
+	}
 	t.DialContext = (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext
 	return t
 }

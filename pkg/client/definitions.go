@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/attune/attune/pkg/api"
 )
@@ -16,26 +15,6 @@ func (c *Client) Packs(ctx context.Context, limit int) ([]api.Pack, bool, error)
 // Pack shows an installed pack.
 func (c *Client) Pack(ctx context.Context, name string) (api.Pack, error) {
 	return get[api.Pack](ctx, c, path("packs", name), nil)
-}
-
-// InstallPack installs the pack of an archive, a tar that may be compressed. Installing the same again changes
-// nothing. Source says who brings the pack; "" means a user of the API. A pack stays with its source.
-func (c *Client) InstallPack(ctx context.Context, archive []byte, source string) (api.PackInstalled, error) {
-	return call[api.PackInstalled](ctx, c, request{
-		method: http.MethodPost, path: path("packs"), query: Filter{"source": source}.query(), body: archive, safe: true,
-		header: http.Header{"Content-Type": {"application/octet-stream"}},
-	})
-}
-
-// UninstallPack removes a pack with all that it defines. Rules of other packs that need it are in the way, unless
-// force removes them too.
-func (c *Client) UninstallPack(ctx context.Context, name string, force bool) error {
-	q := url.Values{}
-	if force {
-		q.Set("force", "true")
-	}
-	_, err := call[none](ctx, c, request{method: http.MethodDelete, path: path("packs", name), query: q})
-	return err
 }
 
 // Actions lists the actions of a pack, or of all when pack is empty.
@@ -56,16 +35,6 @@ func (c *Client) Triggers(ctx context.Context, pack string, limit int) ([]api.Tr
 // Trigger shows a trigger.
 func (c *Client) Trigger(ctx context.Context, ref string) (api.Trigger, error) {
 	return get[api.Trigger](ctx, c, path("triggers", ref), nil)
-}
-
-// Sensors lists the sensors of a pack, or of all when pack is empty.
-func (c *Client) Sensors(ctx context.Context, pack string, limit int) ([]api.Sensor, bool, error) {
-	return list[api.Sensor](ctx, c, path("sensors"), Filter{"pack": pack}, limit)
-}
-
-// Sensor shows a sensor.
-func (c *Client) Sensor(ctx context.Context, ref string) (api.Sensor, error) {
-	return get[api.Sensor](ctx, c, path("sensors", ref), nil)
 }
 
 // Rules lists the rules that fit the filter: pack, trigger.

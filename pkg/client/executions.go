@@ -37,6 +37,39 @@ func (c *Client) Cancel(ctx context.Context, id string) (api.Execution, error) {
 	return call[api.Execution](ctx, c, request{method: http.MethodPost, path: path("executions", id, "cancel"), safe: true})
 }
 
+// CancelMatching cancels executions that fit the request, as many as the API does in one call; next_cursor of the
+// answer tells that there are more.
+func (c *Client) CancelMatching(ctx context.Context, r api.CancelRequest) (api.CancelResult, error) {
+	req, err := withJSON(request{method: http.MethodPost, path: path("executions", "cancel"), safe: true}, r)
+	if err != nil {
+		return api.CancelResult{}, err
+	}
+	return call[api.CancelResult](ctx, c, req)
+}
+
+// CancelAllMatching cancels all executions that fit the request, however many calls that takes, and gives the sums.
+// Note, which may be nil, sees how far it is after each call. With DryRun it only counts.
+func (c *Client) CancelAllMatching(ctx context.Context, r api.CancelRequest, note func(api.CancelResult)) (api.CancelResult, error) {
+	sum := api.CancelResult{}
+	for first := true; ; first = false {
+		step, err := c.CancelMatching(ctx, r)
+		if err != nil {
+			return sum, err
+		}
+		if first {
+			sum.Matched = step.Matched
+		}
+		sum.Canceled, sum.Remaining, sum.NextCursor = sum.Canceled+step.Canceled, step.Remaining, step.NextCursor
+		if note != nil {
+			note(sum)
+		}
+		if step.NextCursor == "" || r.DryRun {
+			return sum, nil
+		}
+		r.Cursor = step.NextCursor
+	}
+}
+
 // Retry requests an execution's action again with the same parameters, as a new execution: one for each key.
 func (c *Client) Retry(ctx context.Context, id, key string) (api.ExecutionAccepted, error) {
 	return call[api.ExecutionAccepted](ctx, c, request{

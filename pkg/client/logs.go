@@ -24,42 +24,46 @@ type Log struct {
 // Logs copies an execution's output to w and returns the offset behind its last byte. A broken connection is
 // resumed there, so that w sees every byte once.
 func (c *Client) Logs(ctx context.Context, l Log, w io.Writer) (int64, error) {
-	err := c.resume(ctx, func() (bool, error) {
-		return c.logsOnce(ctx, &l, w)
-	})
-	return l.Offset, err
+	at := position{path: path("executions", l.Execution, "logs", l.Stream), query: url.Values{}, offset: l.Offset, tail: l.Tail}
+	if l.Follow {
+		at.query.Set("follow", "true")
+	}
+	err := c.resume(ctx, func() (bool, error) { return c.copyOnce(ctx, &at, w) })
+	return at.offset, err
 }
 
-// logsOnce reads over one connection, and notes in l how far it came. ErrStop says that this was all.
-func (c *Client) logsOnce(ctx context.Context, l *Log, w io.Writer) (connected bool, err error) {
-	resp, err := c.once(ctx, l.request())
+// position is where the reading of a log is.
+type position struct {
+	path   string
+	query  url.Values
+	offset int64
+	tail   int
+}
+
+// copyOnce reads a log over one connection, and notes in at how far it came. ErrStop says that this was all.
+func (c *Client) copyOnce(ctx context.Context, at *position, w io.Writer) (connected bool, err error) {
+	q := at.query
+	q.Del("tail")
+	if at.tail > 0 {
+		q.Set("tail", strconv.Itoa(at.tail))
+	} else if at.offset > 0 {
+		q.Set("offset", strconv.FormatInt(at.offset, 10))
+	}
+	resp, err := c.once(ctx, request{method: http.MethodGet, path: at.path, query: q})
 	if err != nil {
 		return false, err
 	}
 	defer resp.Body.Close()
-	if at, err := strconv.ParseInt(resp.Header.Get(api.HeaderOffset), 10, 64); err == nil {
-		l.Offset = at
+	if offset, err := strconv.ParseInt(resp.Header.Get(api.HeaderOffset), 10, 64); err == nil {
+		at.offset = offset
 	}
-	l.Tail = 0 // from here on the offset is known
+	at.tail = 0 // from here on the offset is known
 	n, err := copyTo(w, resp.Body)
-	l.Offset += n
+	at.offset += n
 	if err == nil {
 		err = ErrStop
 	}
 	return true, err
-}
-
-func (l *Log) request() request {
-	q := url.Values{}
-	if l.Follow {
-		q.Set("follow", "true")
-	}
-	if l.Tail > 0 {
-		q.Set("tail", strconv.Itoa(l.Tail))
-	} else if l.Offset > 0 {
-		q.Set("offset", strconv.FormatInt(l.Offset, 10))
-	}
-	return request{method: http.MethodGet, path: path("executions", l.Execution, "logs", l.Stream), query: q}
 }
 
 // copyTo copies and tells failures of the writer, which end everything, from those of the reader.

@@ -3,6 +3,10 @@ package config_test
 import (
 	"errors"
 	"log/slog"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -65,5 +69,43 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("configuration", "config", c)
 	if strings.Contains(b.String(), "hidden") {
 		t.Errorf("logged: %s", b.String())
+	}
+}
+
+func TestLabels(t *testing.T) {
+	t.Setenv("ATTUNE_LABELS", "zone=eu, gpu,disk/kind=a=b,,")
+	c, err := config.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Labels{"zone": "eu", "gpu": "", "disk/kind": "a=b"}
+	if !maps.Equal(want, c.Labels) {
+		t.Errorf("labels are %v", c.Labels)
+	}
+	for _, bad := range []string{"=eu", "-x=1", "a b=c", "zone=" + strings.Repeat("x", 101)} {
+		t.Setenv("ATTUNE_LABELS", bad)
+		if _, err := config.Load(); !errors.Is(err, config.ErrBad) || !strings.Contains(err.Error(), "LABELS") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// words finds where a field's name is divided, as envconfig does.
+var words = regexp.MustCompile(`([a-z])([A-Z])`)
+
+func TestEveryVariableIsDocumented(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
+		name := field.Tag.Get("envconfig")
+		if name == "" {
+			name = strings.ToUpper(words.ReplaceAllString(field.Name, "${1}_${2}"))
+		}
+		if name = config.Prefix + "_" + name; !strings.Contains(string(page), "`"+name+"`") {
+			t.Errorf("docs/operating.md does not name %s", name)
+		}
 	}
 }

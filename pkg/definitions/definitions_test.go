@@ -108,6 +108,21 @@ func TestInstallThenSnapshot(t *testing.T) {
 	}
 }
 
+// The pack's limit reaches every action, and a new version changes it or takes it away.
+func TestThePacksLimitIsKnownToItsActions(t *testing.T) {
+	t.Parallel()
+	s := New(dbtest.New(t))
+	p := corePack()
+	for i, limit := range []int{0, 3, 8, 0} {
+		p.Concurrency.Limit = limit
+		install(t, s, p, 'a'+byte(i))
+		snap := snapshot(t, s)
+		if of, its := snap.Actions[ref("core.echo")].PackLimit, snap.Packs["core"].ConcurrencyLimit; of != limit || its != limit {
+			t.Errorf("version %d: the action knows of %d, the pack of %d; want %d", i, of, its, limit)
+		}
+	}
+}
+
 func TestRulesOfGivesEnabledRulesInOrder(t *testing.T) {
 	t.Parallel()
 	s := withBoth(t)

@@ -21,15 +21,25 @@ const sourcePack = "pack"
 func (s *Store) Install(ctx context.Context, in Installed) (Change, error) {
 	var change Change
 	err := s.write(ctx, func(tx pgx.Tx) (err error) {
-		if change, err = put(ctx, tx, in); err != nil || change.Kind == ChangeUnchanged {
-			return err
-		}
-		return replaceParts(ctx, tx, in)
+		change, err = serve(ctx, tx, in)
+		return err
 	})
 	if err != nil {
 		return Change{}, fmt.Errorf("install pack %s: %w", in.Pack.Name, err)
 	}
 	return change, nil
+}
+
+// serve puts a pack in service.
+func serve(ctx context.Context, tx pgx.Tx, in Installed) (Change, error) {
+	change, err := put(ctx, tx, in)
+	if err != nil || change.Kind == ChangeUnchanged {
+		return change, err
+	}
+	if err := replaceParts(ctx, tx, in); err != nil {
+		return change, err
+	}
+	return change, activate(ctx, tx, in)
 }
 
 // put writes the pack's own row.
@@ -40,12 +50,13 @@ func put(ctx context.Context, tx pgx.Tx, in Installed) (Change, error) {
 	}
 	p := in.Pack
 	_, err = tx.Exec(ctx, `INSERT INTO packs
-			(name, version, description, author, runtime, digest, source, installed_by, schema)
-		VALUES ($1, $2, $3, $4, coalesce($5::jsonb, '{}'), $6, $7, $8, $9)
+			(name, version, description, author, runtime, digest, source, installed_by, schema, concurrency_limit)
+		VALUES ($1, $2, $3, $4, coalesce($5::jsonb, '{}'), $6, $7, $8, $9, $10)
 		ON CONFLICT (name) DO UPDATE SET version = excluded.version, description = excluded.description,
 			author = excluded.author, runtime = excluded.runtime, digest = excluded.digest,
-			installed_by = excluded.installed_by, schema = excluded.schema, updated_at = greatest(packs.created_at, clock_timestamp())`,
-		p.Name, p.Version, p.Description, p.Author, p.Runtime, in.Digest, in.Source, in.By, nullable(p.Config))
+			installed_by = excluded.installed_by, schema = excluded.schema,
+			concurrency_limit = excluded.concurrency_limit, updated_at = greatest(packs.created_at, clock_timestamp())`,
+		p.Name, p.Version, p.Description, p.Author, p.Runtime, in.Digest, in.Source, in.By, nullable(p.Config), p.Concurrency.Limit)
 	return change, err
 }
 

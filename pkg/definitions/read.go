@@ -31,7 +31,7 @@ func (s *Snapshot) read(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, part := range []func(context.Context, pgx.Tx) error{
-		s.readPacks, s.readActions, s.readTriggers, s.readSensors, s.readRules,
+		s.readPacks, s.readActions, s.readTriggers, s.readSensors, s.readRules, s.readVersions,
 	} {
 		if err := part(ctx, tx); err != nil {
 			return err
@@ -42,7 +42,7 @@ func (s *Snapshot) read(ctx context.Context, tx pgx.Tx) error {
 
 func (s *Snapshot) readPacks(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `SELECT name, version, description, author, runtime, digest, source,
-		installed_by AS by, schema, config, created_at, updated_at FROM packs`)
+		installed_by AS by, schema, config, concurrency_limit, created_at, updated_at FROM packs`)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func readParts[T any](ctx context.Context, tx pgx.Tx, query string, add func(pac
 func (s *Snapshot) readActions(ctx context.Context, tx pgx.Tx) error {
 	return readParts(ctx, tx, "SELECT pack, name, spec FROM actions", func(ref pack.Ref, spec pack.Action) {
 		p := s.Packs[ref.Pack]
-		s.Actions[ref] = Action{Spec: spec, Pack: ref.Pack, Digest: p.Digest, Config: p.Config}
+		s.Actions[ref] = Action{Spec: spec, Pack: ref.Pack, Digest: p.Digest, Config: p.Config, PackLimit: p.ConcurrencyLimit, Ranges: p.Runtime}
 	})
 }
 
@@ -144,4 +144,14 @@ func (row ruleRow) rule() (Rule, error) {
 	}
 	r.Spec = spec
 	return r, nil
+}
+
+func (s *Snapshot) readVersions(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, "SELECT "+versionColumns+" FROM pack_versions")
+	if err != nil {
+		return err
+	}
+	s.Versions, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Version])
+	newestFirst(s.Versions)
+	return err
 }

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Triggers map[pack.Ref]Trigger
 	Sensors  map[pack.Ref]Sensor
 	Rules    map[pack.Ref]Rule
+	Versions []Version // of all packs, the newest of each first
 
 	byTrigger map[pack.Ref][]Rule
 }
@@ -36,6 +37,8 @@ type Pack struct {
 	Config      json.RawMessage // the values that the installation set; an object
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
+
+	ConcurrencyLimit int // how many executions of all its actions run at once; 0: no limit
 }
 
 // Action is an installed action, with what a request needs to know of its pack.
@@ -44,6 +47,9 @@ type Action struct {
 	Pack   string
 	Digest string
 	Config json.RawMessage
+
+	PackLimit int               // the pack's ConcurrencyLimit
+	Ranges    map[string]string // the pack's Runtime
 }
 
 // Trigger is an installed trigger.
@@ -74,6 +80,17 @@ type Rule struct {
 
 // RulesOf gives the enabled rules of a trigger in the order of their pack and name.
 func (s *Snapshot) RulesOf(trigger pack.Ref) []Rule { return s.byTrigger[trigger] }
+
+// VersionsOf gives the versions of a pack, the newest first.
+func (s *Snapshot) VersionsOf(name string) []Version {
+	var mine []Version
+	for _, v := range s.Versions {
+		if v.Pack == name {
+			mine = append(mine, v)
+		}
+	}
+	return mine
+}
 
 func (s *Snapshot) index() {
 	s.byTrigger = map[pack.Ref][]Rule{}

@@ -3,6 +3,7 @@ package definitions
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ type Installed struct {
 	Pack   pack.Pack
 	Digest string
 	Source string // who brings it, such as "shipped" or "api"; a pack stays with its source
+	Origin string // where the archive came from, exactly: an address, a commit, an index; may be ""
 	By     string // the person or service that asked
 }
 
@@ -67,8 +69,20 @@ func (s *Store) SetRuleEnabled(ctx context.Context, rule pack.Ref, enabled bool)
 	return nil
 }
 
-// SetPackConfig sets the configuration of a pack, an object that must fit the pack's schema.
-// It outlives upgrades of the pack.
+// SetPackConfig sets the configuration of a pack, an object that must fit the pack's schema. What the schema says is
+// secret must refer to secrets. It outlives upgrades of the pack.
 func (s *Store) SetPackConfig(ctx context.Context, name string, config json.RawMessage) error {
 	return s.write(ctx, func(tx pgx.Tx) error { return setPackConfig(ctx, tx, name, config) })
+}
+
+// PackConfig gives the configuration of a pack as it is now.
+func (s *Store) PackConfig(ctx context.Context, name string) (config json.RawMessage, err error) {
+	err = s.pool.QueryRow(ctx, "SELECT config FROM packs WHERE name = $1", name).Scan(&config)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("configuration of pack %s: %w", name, err)
+	}
+	return config, nil
 }

@@ -8,12 +8,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/attune/attune/pkg/marker"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/schema"
 	"github.com/attune/attune/pkg/strictjson"
 )
 
-// Uninstall removes a pack. When rules of other packs need it, it fails with an InUseError that names them,
+// Uninstall removes a pack, and gives up what of it is on its way. Its versions stay as retired ones for executions
+// that need them. When rules of other packs need it, it fails with an InUseError that names them,
 // or, with force, removes these rules too and returns their names; installing their packs again brings them back.
 func (s *Store) Uninstall(ctx context.Context, name string, force bool) (removed []pack.Ref, err error) {
 	err = s.write(ctx, func(tx pgx.Tx) error {
@@ -34,7 +36,11 @@ func uninstall(ctx context.Context, tx pgx.Tx, name string, force bool) ([]pack.
 	if err != nil {
 		return nil, err
 	}
-	if tag.RowsAffected() == 0 {
+	retired, err := retire(ctx, tx, name)
+	if err != nil {
+		return nil, err
+	}
+	if tag.RowsAffected() == 0 && retired == 0 {
 		return nil, ErrNotFound
 	}
 	if !force {
@@ -78,8 +84,10 @@ func checkConfig(doc, config json.RawMessage) error {
 	if err != nil {
 		return err
 	}
-	if err := compiled.Validate(values); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadConfig, err)
+	for _, check := range []func(*schema.Schema, any) error{marker.Fits, marker.Conceals} {
+		if err := check(compiled, values); err != nil {
+			return fmt.Errorf("%w: %w", ErrBadConfig, err)
+		}
 	}
 	return nil
 }

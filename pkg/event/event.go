@@ -181,6 +181,44 @@ func Publish(ctx context.Context, js jetstream.JetStream, n New) (string, error)
 	return eventID, nil
 }
 
+// Pending is an event that was sent and not yet confirmed.
+type Pending struct {
+	trigger string
+	ack     jetstream.PubAckFuture
+}
+
+// Begin sends an event without waiting for the stream. Events that are begun one after the other are stored in that
+// order unless one of them fails.
+func Begin(js jetstream.JetStream, n New) (Pending, error) {
+	msg, err := n.message()
+	if err != nil {
+		return Pending{}, err
+	}
+	ack, err := js.PublishMsgAsync(msg, jetstream.WithExpectStream(streams.Events))
+	if err != nil {
+		return Pending{}, fmt.Errorf("event of %s: publish: %w", n.Trigger, err)
+	}
+	return Pending{trigger: n.Trigger, ack: ack}, nil
+}
+
+// Wait returns when the stream has the event. Its errors are those of Publish, and that of ctx.
+func (p Pending) Wait(ctx context.Context) error {
+	select {
+	case ack := <-p.ack.Ok():
+		if ack.Duplicate {
+			return fmt.Errorf("event of %s: %w", p.trigger, ErrDuplicate)
+		}
+		return nil
+	case err := <-p.ack.Err():
+		if streams.IsFull(err) {
+			return fmt.Errorf("event of %s: %w", p.trigger, ErrFull)
+		}
+		return fmt.Errorf("event of %s: publish: %w", p.trigger, err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // duplicate gives the id of the event that was there first, with ErrDuplicate.
 func duplicate(ctx context.Context, js jetstream.JetStream, sequence uint64, trigger string) (string, error) {
 	stream, err := js.Stream(ctx, streams.Events)

@@ -3,6 +3,7 @@ package event_test
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +100,36 @@ func TestPublishTwiceIsOneEvent(t *testing.T) {
 	}
 	if id, err = event.Publish(t.Context(), b.JS, n); !errors.Is(err, event.ErrDuplicate) || id != n.ID {
 		t.Fatalf("publish again: %q, %v", id, err)
+	}
+}
+
+func TestEventsThatAreBegunKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	var begun []event.Pending
+	for i := range 100 {
+		p, err := event.Begin(b.JS, event.New{ID: event.DeriveID(strconv.Itoa(i % 99)), Trigger: "core.t", Payload: json.RawMessage(strconv.Itoa(i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun = append(begun, p)
+	}
+	for i, p := range begun {
+		if err := p.Wait(t.Context()); (i < 99 && err != nil) || (i == 99 && !errors.Is(err, event.ErrDuplicate)) {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+	s, err := b.JS.Stream(t.Context(), streams.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range uint64(99) {
+		if m, err := s.GetMsg(t.Context(), seq+1); err != nil || string(m.Data) != strconv.FormatUint(seq, 10) {
+			t.Fatalf("message %d: %v, %v", seq+1, m, err)
+		}
+	}
+	if _, err := event.Begin(b.JS, event.New{Trigger: "none"}); err == nil {
+		t.Error("an event without a trigger was begun")
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/pack"
@@ -76,7 +77,7 @@ func (f *Facts) publish(ctx context.Context, fact Fact, after uint64) (uint64, e
 	if err != nil {
 		return 0, err
 	}
-	ack, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithExpectStream(streams.Executions))
+	ack, err := f.compareAndSet(ctx, msg, after)
 	if streams.IsStale(err) {
 		return 0, fmt.Errorf("execution %s to %s after %d: %w", fact.ID, fact.Status, after, ErrStale)
 	}
@@ -84,6 +85,29 @@ func (f *Facts) publish(ctx context.Context, fact Fact, after uint64) (uint64, e
 		return 0, fmt.Errorf("execution %s to %s: publish: %w", fact.ID, fact.Status, err)
 	}
 	return ack.Sequence, nil
+}
+
+const (
+	// undecidedPause is how long the server is given to get a message of the subject to its replicas.
+	undecidedPause = 5 * time.Millisecond
+	// undecidedTries bounds how often it is asked again.
+	undecidedTries = 200
+)
+
+// compareAndSet publishes until the server has compared.
+func (f *Facts) compareAndSet(ctx context.Context, msg *nats.Msg, after uint64) (ack *jetstream.PubAck, err error) {
+	for range undecidedTries {
+		ack, err = f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithExpectStream(streams.Executions))
+		if !streams.IsUndecided(err) {
+			return ack, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(undecidedPause):
+		}
+	}
+	return nil, err
 }
 
 // Last reads the state of an execution of a known action. It costs one direct get.

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/streams"
 )
 
@@ -30,6 +32,9 @@ type Request struct {
 	Event      string
 	RetryOf    string
 	Hops       int
+	Retry      *streams.Retry
+	NotBefore  *time.Time // it is put in line then; nil: at once
+	streams.Admission
 }
 
 // Requested is the outcome of a request.
@@ -54,10 +59,15 @@ func (f *Facts) Request(ctx context.Context, r Request) (Requested, error) {
 	case err != nil:
 		return Requested{}, err
 	}
+	failpoint.Hit(failpoint.ExecutionRequested)
+	if fact.NotBefore != nil { // the scheduler puts it in line
+		return Requested{State: State{Fact: fact, Sequence: seq}}, nil
+	}
 	queued, err := f.Enqueue(ctx, fact)
 	if err != nil {
 		return Requested{}, err
 	}
+	failpoint.Hit(failpoint.ExecutionQueued)
 	return Requested{State: State{Fact: fact, Sequence: seq}, QueueSeq: queued}, nil
 }
 
@@ -70,7 +80,7 @@ type Batcher interface {
 // After an error each of them has to be requested with Request: some exist, and nothing was stored (ErrStale),
 // or it is unknown how far this got.
 func (f *Facts) RequestNew(ctx context.Context, b Batcher, rs []Request) error {
-	facts, queue := make([]*nats.Msg, len(rs)), make([]*nats.Msg, len(rs))
+	facts, queue := make([]*nats.Msg, len(rs)), make([]*nats.Msg, 0, len(rs))
 	for i, r := range rs {
 		fact, err := r.fact()
 		if err != nil {
@@ -80,18 +90,28 @@ func (f *Facts) RequestNew(ctx context.Context, b Batcher, rs []Request) error {
 			return err
 		}
 		facts[i].Header.Set(nats.ExpectedLastSubjSeqHdr, "0")
-		if queue[i], err = NewQueueMessage(fact); err != nil {
+		if fact.NotBefore != nil { // the scheduler puts it in line
+			continue
+		}
+		m, err := NewQueueMessage(fact)
+		if err != nil {
 			return err
 		}
+		queue = append(queue, m)
 	}
 	if _, err := b.PublishBatch(ctx, facts); streams.IsStale(err) {
 		return fmt.Errorf("request %d executions: %w", len(rs), ErrStale)
 	} else if err != nil {
 		return fmt.Errorf("request %d executions: %w", len(rs), err)
 	}
+	failpoint.Hit(failpoint.ExecutionRequested)
+	if len(queue) == 0 {
+		return nil
+	}
 	if _, err := b.PublishBatch(ctx, queue); err != nil {
 		return fmt.Errorf("queue %d executions: %w", len(rs), err)
 	}
+	failpoint.Hit(failpoint.ExecutionQueued)
 	return nil
 }
 
@@ -105,16 +125,24 @@ func (r Request) fact() (Fact, error) {
 		Version: streams.Version, ID: r.ID, Action: r.Action, PackDigest: r.PackDigest, Status: streams.Requested, Attempt: 1,
 		At: at, RequestedAt: at, RequestedBy: r.By, Key: r.Key, Limit: r.Limit, Pool: r.Pool,
 		Rule: r.Rule, Event: r.Event, RetryOf: r.RetryOf, Hops: r.Hops, Parameters: parameters,
+		Admission: r.Admission, Retry: r.Retry, NotBefore: r.NotBefore,
 	}, nil
 }
 
 // Restore requests an execution again as it was, after its facts were lost with the stream. It returns ErrStale
 // when the execution has facts.
 func (f *Facts) Restore(ctx context.Context, fact Fact) error {
-	if _, err := f.publish(ctx, fact, 0); err != nil {
+	if err := f.Recreate(ctx, fact); err != nil {
 		return err
 	}
 	_, err := f.Enqueue(ctx, fact)
+	return err
+}
+
+// Recreate gives an execution that is requested its fact again, without putting it in line. It returns ErrStale when
+// the execution has facts.
+func (f *Facts) Recreate(ctx context.Context, fact Fact) error {
+	_, err := f.publish(ctx, fact, 0)
 	return err
 }
 
@@ -124,7 +152,7 @@ func (f *Facts) repeat(ctx context.Context, fact Fact) (Requested, error) {
 		return Requested{}, err
 	}
 	out := Requested{State: st, Existed: true}
-	if st.Status != streams.Requested {
+	if st.Status != streams.Requested || st.NotBefore != nil { // the scheduler puts what has to wait for a time in line
 		return out, nil
 	}
 	if !bytes.Equal(st.Parameters, fact.Parameters) {
@@ -154,17 +182,45 @@ func (f *Facts) Enqueue(ctx context.Context, fact Fact) (uint64, error) {
 // Cancel ends a waiting execution, or asks the runner of a running one to end it. It returns the state after
 // the change; canceling what is being canceled or has ended changes nothing.
 func (f *Facts) Cancel(ctx context.Context, action, id, by string) (State, error) {
+	st, _, err := f.CancelIf(ctx, action, id, by, func(Fact) bool { return true })
+	return st, err
+}
+
+// CancelIf is Cancel for an execution that still is as the caller wants it, which may be asked several times: the
+// execution moves on. It tells whether it changed anything.
+func (f *Facts) CancelIf(ctx context.Context, action, id, by string, may func(Fact) bool) (State, bool, error) {
 	for {
 		st, err := f.Last(ctx, action, id)
-		if err != nil || Final(st.Status) || st.Status == streams.Canceling {
-			return st, err
+		if err != nil || Final(st.Status) || st.Status == streams.Canceling || !may(st.Fact) {
+			return st, false, err
 		}
 		to := canceled(st.Fact, by)
 		seq, err := f.Append(ctx, st, to)
 		if errors.Is(err, ErrStale) {
 			continue // it moved on; look again
 		}
-		return State{Fact: to, Sequence: seq}, err
+		return State{Fact: to, Sequence: seq}, err == nil, err
+	}
+}
+
+// Dismiss ends an attempt that is still only requested, and tells whether it did: nobody who runs is touched.
+func (f *Facts) Dismiss(ctx context.Context, action, id string, attempt int, to Status, by string, why streams.Error) (bool, error) {
+	for {
+		st, err := f.Last(ctx, action, id)
+		if errors.Is(err, ErrNotFound) || err == nil && (st.Status != streams.Requested || st.Attempt != attempt) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		end := st.Fact
+		end.At, end.Status, end.By, end.Error = now(), to, by, &why
+		end.EndedAt, end.Parameters, end.NotBefore = &end.At, nil, nil
+		_, err = f.Append(ctx, st, end)
+		if errors.Is(err, ErrStale) {
+			continue // it moved on; look again
+		}
+		return err == nil, err
 	}
 }
 
@@ -174,7 +230,7 @@ func canceled(f Fact, by string) Fact {
 		f.Status = streams.Canceling
 		return f
 	}
-	f.Status, f.Parameters = streams.Canceled, nil
+	f.Status, f.Parameters, f.NotBefore = streams.Canceled, nil, nil
 	f.EndedAt = &f.At
 	f.Error = &streams.Error{Class: streams.ClassCanceled, Message: "canceled before it started"}
 	return f

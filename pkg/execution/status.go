@@ -9,13 +9,14 @@ import (
 // Status is the state of an execution.
 type Status = streams.Status
 
-// next lists the changes of status that may happen. Lost leads on only where the action's policy repeats it,
-// under the next attempt number.
+// next lists the changes of status that may happen. Running leads back to Requested only where the action's
+// policy repeats an attempt, under the next attempt number; a waiting execution times out only where its action
+// bounds the wait.
 var next = map[Status][]Status{
-	streams.Requested: {streams.Running, streams.Canceled, streams.Lost},
-	streams.Running:   {streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceling, streams.Lost},
+	streams.Requested: {streams.Running, streams.Canceled, streams.TimedOut, streams.Lost},
+	streams.Running:   {streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceling, streams.Lost, streams.Requested},
 	streams.Canceling: {streams.Canceled, streams.Succeeded, streams.Failed, streams.TimedOut, streams.Lost},
-	streams.Lost:      {streams.Requested},
+	streams.Lost:      {},
 	streams.Succeeded: {},
 	streams.Failed:    {},
 	streams.TimedOut:  {},
@@ -33,7 +34,7 @@ func Statuses() []Status {
 // MayFollow tells whether a status may change from one to the other.
 func MayFollow(from, to Status) bool { return slices.Contains(next[from], to) }
 
-// Final tells whether an execution with this status has ended. A lost one has, unless it is requested again.
+// Final tells whether an execution with this status has ended.
 func Final(s Status) bool {
 	switch s {
 	case streams.Succeeded, streams.Failed, streams.TimedOut, streams.Canceled, streams.Lost:

@@ -48,10 +48,11 @@ func mistakesOf(issues *cel.Issues) Mistakes {
 	var ms Mistakes
 	for _, e := range issues.Errors() {
 		message, _, _ := strings.Cut(e.Message, "\n")
-		ms = append(ms, Mistake{
-			Line: max(e.Location.Line(), 1), Column: max(e.Location.Column(), 0) + 1,
-			Message: strings.ReplaceAll(message, " (in container '')", ""),
-		})
+		message = strings.ReplaceAll(message, " (in container '')", "")
+		if strings.HasPrefix(message, "undeclared reference to '"+variableSecrets+"'") {
+			message = secretsUse
+		}
+		ms = append(ms, Mistake{Line: max(e.Location.Line(), 1), Column: max(e.Location.Column(), 0) + 1, Message: message})
 	}
 	return ms
 }

@@ -157,14 +157,19 @@ func reversed(e ast.Expr, at path) (path, bool) {
 	}
 }
 
-// reversedIndex reads x[constant], x[?constant] and x.?field.
-func reversedIndex(call ast.CallExpr, at path) (path, bool) {
+// takesPart tells whether a call is x[constant], x[?constant] or x.?field.
+func takesPart(call ast.CallExpr) bool {
 	switch call.FunctionName() {
 	case operators.Index, operators.OptIndex, operators.OptSelect:
+		return len(call.Args()) == 2 && call.Args()[1].Kind() == ast.LiteralKind
 	default:
-		return nil, false
+		return false
 	}
-	if len(call.Args()) != 2 || call.Args()[1].Kind() != ast.LiteralKind {
+}
+
+// reversedIndex reads what takes a part.
+func reversedIndex(call ast.CallExpr, at path) (path, bool) {
+	if !takesPart(call) {
 		return nil, false
 	}
 	switch key := call.Args()[1].AsLiteral().(type) {

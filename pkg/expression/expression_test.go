@@ -322,21 +322,23 @@ func TestTemplateReportsEveryMistakeWithItsPlace(t *testing.T) {
 
 func TestKey(t *testing.T) {
 	t.Parallel()
-	params := map[string]any{"repo": "a/b", "n": json.Number("9007199254740993"), "ok": true, "l": []any{}, "long": strings.Repeat("x", 300)}
+	params := map[string]any{"repo": "a/b", "n": json.Number("9007199254740993"), "ok": true, "l": []any{}, "long": strings.Repeat("x", maxKey), "wild": "a.b.*.> c\x00\n\u00e9"}
 	for source, want := range map[string]string{
 		`params.repo`:                          "a/b",
 		`params.repo + ":" + string(params.n)`: "a/b:9007199254740993",
 		`params.n`:                             "9007199254740993",
 		`params.ok`:                            "true",
+		`params.long`:                          strings.Repeat("x", maxKey),
+		`params.wild`:                          "a.b.*.> c\x00\n\u00e9",
 	} {
 		if got, err := key(t, source, params); got != want || err != nil {
 			t.Errorf("%s: got %q %v", source, got, err)
 		}
 	}
 	for source, want := range map[string]string{
-		`params.none`: "params.none: no such key: none",
-		`params.l`:    "params.l: a key must be text, not list",
-		`params.long`: "params.long: key is too large: more than 256 bytes",
+		`params.none`:       "params.none: no such key: none",
+		`params.l`:          "params.l: a key must be text, not list",
+		`params.long + "x"`: `params.long + "x": key is too large: more than 16384 bytes`,
 	} {
 		if _, err := key(t, source, params); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v", source, err)
@@ -344,6 +346,17 @@ func TestKey(t *testing.T) {
 	}
 	if _, err := NewKey("event.id"); err == nil {
 		t.Error("a key has no event")
+	}
+	if _, err := NewEventKey("params.id"); err == nil {
+		t.Error("a key of an event has no parameters")
+	}
+	k, err := NewEventKey("event.payload.host + event.id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := k.Eval(t.Context(), map[string]any{"id": "1", "payload": map[string]any{"host": "web"}})
+	if got != "web1" || err != nil {
+		t.Errorf("key of an event: %q %v", got, err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/attune/attune/pkg/marker"
 )
 
 // Template is a value in which texts may hold "${{ CEL }}". It is safe for concurrent use.
@@ -44,7 +46,8 @@ func NewTemplate(value any) (*Template, error) {
 	return &Template{root: root}, nil
 }
 
-// Render gives the value with every expression replaced by its result. vars holds the variable event.
+// Render gives the value with every expression replaced by its result, and by a marker where it refers to a secret.
+// vars holds the variable event. Data of the event that looks like a marker is an error.
 func (t *Template) Render(ctx context.Context, vars map[string]any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
@@ -78,6 +81,9 @@ func (c *compiler) below(step string, v any) node {
 }
 
 func (c *compiler) object(m map[string]any) node {
+	if marker.Reserved(m) {
+		c.mistakes = append(c.mistakes, Mistake{Path: strings.Join(c.path, "."), Line: 1, Column: 1, Message: literalMarker})
+	}
 	o, plain := object{}, true
 	for _, key := range slices.Sorted(maps.Keys(m)) {
 		o[key] = c.below(key, m[key])
@@ -112,21 +118,29 @@ func (c *compiler) text(s string) node {
 	case !slices.ContainsFunc(pieces, func(p piece) bool { return p.expression }):
 		return fixed{s}
 	}
-	programs := make([]program, len(pieces))
+	made := make([]interface{ isPiece() }, len(pieces))
 	for i, p := range pieces {
-		if p.expression {
-			programs[i] = c.program(s, p)
-		}
+		made[i] = c.piece(s, p)
 	}
-	return assemble(pieces, programs)
+	return assemble(made)
 }
 
-func (c *compiler) program(s string, p piece) program {
-	compiled, err := compileProgram(variableEvent, p.text)
+func (c *compiler) piece(s string, p piece) interface{ isPiece() } {
+	if !p.expression {
+		return words(p.text)
+	}
+	ref, is, err := secretOf(p.text)
+	if is && err == nil {
+		return secret{ref}
+	}
+	var compiled program
+	if err == nil {
+		compiled, err = compileProgram(variableEvent, p.text)
+	}
 	if err != nil {
 		c.complain(s, p.at, err)
 	}
-	return compiled
+	return inline{compiled}
 }
 
 // complain places mistakes of an expression that starts at the given byte of s.
@@ -154,23 +168,30 @@ func position(s string, at int) (line, column int) {
 }
 
 // assemble makes the node of a text. White space around a lone expression does not make it text.
-func assemble(pieces []piece, programs []program) node {
-	j := joined{}
-	var alone []program
+func assemble(pieces []interface{ isPiece() }) node {
 	var text strings.Builder
-	for i, p := range pieces {
-		if p.expression {
-			alone = append(alone, programs[i])
-			j = append(j, inline{programs[i]})
-		} else {
-			text.WriteString(p.text)
-			j = append(j, words(p.text))
+	var alone node
+	expressions, secrets := 0, false
+	for _, p := range pieces {
+		switch p := p.(type) {
+		case words:
+			text.WriteString(string(p))
+		case secret:
+			alone, secrets = p, true
+			expressions++
+		case inline:
+			alone = single(p)
+			expressions++
 		}
 	}
-	if len(alone) == 1 && strings.TrimSpace(text.String()) == "" {
-		return single{alone[0]}
+	switch {
+	case expressions == 1 && strings.TrimSpace(text.String()) == "":
+		return alone
+	case secrets:
+		return sealed(pieces)
+	default:
+		return joined(pieces)
 	}
-	return j
 }
 
 // renderer is one rendering of a template.
@@ -206,23 +227,37 @@ func (l list) render(r *renderer) (any, error) {
 	return values, nil
 }
 
-func (s single) render(r *renderer) (any, error) { return r.value(s.program) }
+func (s single) render(r *renderer) (any, error) {
+	v, err := r.value(s.program)
+	if err == nil && marker.Holds(v) {
+		err = evaluationError(s.text, errMarker)
+	}
+	return v, err
+}
 
 func (j joined) render(r *renderer) (any, error) {
 	var b strings.Builder
 	for _, p := range j {
-		switch p := p.(type) {
-		case words:
-			b.WriteString(string(p))
-		case inline:
-			v, err := r.value(p.program)
-			if err != nil {
-				return nil, err
-			}
-			b.WriteString(inText(v))
+		if err := r.write(&b, p); err != nil {
+			return nil, err
 		}
 	}
 	return b.String(), r.grow(b.Len())
+}
+
+// write adds a piece that is no secret to a text.
+func (r *renderer) write(b *strings.Builder, p interface{ isPiece() }) error {
+	switch p := p.(type) {
+	case words:
+		b.WriteString(string(p))
+	case inline:
+		v, err := r.value(p.program)
+		if err != nil {
+			return err
+		}
+		b.WriteString(inText(v))
+	}
+	return nil
 }
 
 func (r *renderer) value(p program) (any, error) {

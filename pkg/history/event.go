@@ -40,6 +40,7 @@ type EventFilter struct {
 	Status  streams.EventStatus
 	Since   time.Time // received then or later
 	Until   time.Time // received before
+	Packs   []string  // of a trigger in one of these packs; nil means any
 }
 
 // Events is one page of a list, newest first.

@@ -142,7 +142,7 @@ func decisionColumns(rules map[[2]string]ruleDecision) []any {
 		names = append(names, clean(r.Rule))
 		outcomes = append(outcomes, string(r.Outcome))
 		reasons = append(reasons, because(r.RuleDecision))
-		executions = append(executions, cleanNull(r.Execution))
+		executions = append(executions, requested(r.RuleDecision))
 		actions = append(actions, clean(r.Action))
 		at = append(at, r.at)
 	}
@@ -155,4 +155,12 @@ func because(r streams.RuleDecision) string {
 		return "no reason was given"
 	}
 	return clean(r.Reason)
+}
+
+// requested gives the execution that a decision led to. One that was suppressed led to none, whatever it names.
+func requested(r streams.RuleDecision) *string {
+	if r.Outcome != streams.Matched {
+		return nil
+	}
+	return cleanNull(r.Execution)
 }

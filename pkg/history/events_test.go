@@ -32,6 +32,7 @@ func decision(id string, seq uint64, at time.Duration) streams.Decision {
 		Rules: []streams.RuleDecision{
 			{Rule: "core.a", Outcome: streams.Matched, Execution: x, Action: "core.echo"},
 			{Rule: fmt.Sprintf("core.b%d", seq%2), Outcome: streams.NotMatched, Reason: fmt.Sprint("at ", at)},
+			{Rule: "core.c", Outcome: streams.Suppressed, Reason: "another went through", Execution: x, Action: "core.echo"},
 		},
 	}
 }
@@ -61,6 +62,7 @@ func TestAnEventShowsWhatEveryRuleDecided(t *testing.T) {
 		Decisions: []history.Decision{
 			{Rule: "core.a", Outcome: streams.Matched, Execution: uuid.NewSHA1(uuid.Nil, []byte(id)).String(), Action: "core.echo", DecidedAt: decidedAt},
 			{Rule: "core.b0", Outcome: streams.NotMatched, Reason: "at 1h0m0s", DecidedAt: decidedAt},
+			{Rule: "core.c", Outcome: streams.Suppressed, Reason: "another went through", Action: "core.echo", DecidedAt: decidedAt},
 		},
 	}
 	if d := cmp.Diff(want, got); d != "" {

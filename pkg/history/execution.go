@@ -35,6 +35,17 @@ type Execution struct {
 	Error      *streams.Error  `json:"error,omitempty" db:"-"`
 	Output     streams.Output  `json:"output" db:"-"`
 	CanceledBy string          `json:"canceled_by,omitempty" db:"canceled_by"`
+
+	Priority  streams.Priority  `json:"priority" db:"priority"`
+	NotBefore *time.Time        `json:"not_before,omitempty" db:"not_before"`
+	Previous  []streams.Attempt `json:"previous,omitempty" db:"previous"` // the attempts before this one, oldest first
+	Terms     Terms             `json:"terms,omitzero" db:"terms"`
+}
+
+// Terms are what the action and the requester said of admission and retries.
+type Terms struct {
+	Admission streams.Admission `json:"admission,omitzero"`
+	Retry     *streams.Retry    `json:"retry,omitempty"`
 }
 
 // Fact gives the execution's state in the form it has on the bus, as far as history keeps it.
@@ -45,6 +56,7 @@ func (e Execution) Fact() streams.Fact {
 		Rule: e.Rule, Event: e.Event, RetryOf: e.RetryOf, Hops: e.Hops, Parameters: e.Parameters,
 		Runner: e.Runner, StartedAt: e.StartedAt, EndedAt: e.EndedAt, ExitCode: e.ExitCode, Signal: e.Signal,
 		Result: e.Result, Error: e.Error, By: e.CanceledBy,
+		Admission: e.Terms.Admission, Retry: e.Terms.Retry, NotBefore: e.NotBefore, Previous: e.Previous,
 	}
 	if e.Output != (streams.Output{}) {
 		f.Output = &e.Output
@@ -60,6 +72,7 @@ type ExecutionFilter struct {
 	Event    string    // the event's id
 	Since    time.Time // requested then or later
 	Until    time.Time // requested before
+	Packs    []string  // of an action in one of these packs; nil means any
 }
 
 // Page says which part of a list is wanted.
@@ -78,6 +91,15 @@ const (
 type Executions struct {
 	Items []Execution
 	Next  string // cursor of the next page; "" when this is the last
+}
+
+// UnfinishedFilter chooses executions that history has not seen end. Empty fields choose all.
+type UnfinishedFilter struct {
+	Action   string
+	Rule     string
+	Statuses []streams.Status
+	Before   time.Time // requested before
+	Packs    []string  // of an action in one of these packs; nil means any
 }
 
 // Unfinished is an execution that history knows and has not seen end.

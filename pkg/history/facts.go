@@ -1,7 +1,9 @@
 package history
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -74,7 +76,9 @@ func mergeFacts(facts []FactAt) (*factColumns, error) {
 	}
 	rows := &factColumns{}
 	for _, m := range byID {
-		rows.add(m)
+		if err := rows.add(m); err != nil {
+			return nil, err
+		}
 	}
 	return rows, nil
 }
@@ -121,7 +125,7 @@ func rank(s streams.Status) int {
 // mayComeAfter is what the trigger of the table says: the table of statuses with the steps in between left out.
 func mayComeAfter(older, newer streams.Fact) bool {
 	if newer.Attempt > older.Attempt {
-		return !execution.Final(older.Status) || older.Status == streams.Lost
+		return older.Status == streams.Requested || older.Status == streams.Running
 	}
 	return newer.Status == older.Status || rank(newer.Status) > rank(older.Status)
 }
@@ -144,18 +148,21 @@ type factColumns struct {
 	results, classes, messages      []*string
 	stdout, stderr                  []int64
 	truncated, held                 []bool
-	canceledBy, seqs                []string
+	canceledBy, priorities          []string
+	notBefore                       []*time.Time
+	previous, terms, seqs           []string
 }
 
 func (c *factColumns) columns() []any {
 	return []any{
 		c.ids, c.actions, c.digests, c.statuses, c.attempts, c.changed, c.requested, c.by, c.keys, c.limits, c.pools,
 		c.rules, c.events, c.retries, c.hops, c.parameters, c.runners, c.started, c.ended, c.codes, c.signals, c.results,
-		c.classes, c.messages, c.stdout, c.stderr, c.truncated, c.held, c.canceledBy, c.seqs,
+		c.classes, c.messages, c.stdout, c.stderr, c.truncated, c.held, c.canceledBy,
+		c.priorities, c.notBefore, c.previous, c.terms, c.seqs,
 	}
 }
 
-func (c *factColumns) add(m *merged) {
+func (c *factColumns) add(m *merged) error {
 	f := m.newest
 	c.addRequest(f)
 	c.parameters = append(c.parameters, m.parameters)
@@ -168,6 +175,24 @@ func (c *factColumns) add(m *merged) {
 	c.canceledBy = append(c.canceledBy, clean(f.By))
 	c.addEnd(f)
 	c.addOutput(f.Output)
+	return c.addTerms(f)
+}
+
+// addTerms takes what the action said of admission and retries, and what became of earlier attempts.
+func (c *factColumns) addTerms(f streams.Fact) error {
+	previous, err := json.Marshal(append([]streams.Attempt{}, f.Previous...))
+	if err != nil {
+		return fmt.Errorf("execution %s: earlier attempts: %w", f.ID, err)
+	}
+	terms, err := json.Marshal(Terms{Admission: f.Admission, Retry: f.Retry})
+	if err != nil {
+		return fmt.Errorf("execution %s: terms: %w", f.ID, err)
+	}
+	c.previous = append(c.previous, string(previous))
+	c.terms = append(c.terms, string(terms))
+	c.notBefore = append(c.notBefore, f.NotBefore)
+	c.priorities = append(c.priorities, string(cmp.Or(f.Priority, streams.PriorityNormal)))
+	return nil
 }
 
 func (c *factColumns) addRequest(f streams.Fact) {

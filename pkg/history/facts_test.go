@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +25,13 @@ const epoch = 1_700_000_000_000_000_000
 var origin = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 // life gives the facts of a whole execution in order: requested, then the given statuses, an attempt more
-// after each lost one that goes on.
+// with each further requested.
 func life(id string, seq uint64, statuses ...streams.Status) []history.FactAt {
 	f := streams.Fact{
 		Version: 1, ID: id, Action: "core.echo", PackDigest: "sha256-ab", Status: streams.Requested, Attempt: 1, At: origin.Add(time.Duration(seq) * time.Second),
 		RequestedAt: origin.Add(time.Duration(seq) * time.Second), RequestedBy: "api", Pool: "default", Parameters: json.RawMessage(`{"n":` + fmt.Sprint(seq) + `}`),
 	}
+	f.Admission, f.Retry = terms(seq)
 	facts := []history.FactAt{{Fact: f, Seq: seq}}
 	for i, s := range statuses {
 		f = next(f, s)
@@ -41,12 +43,30 @@ func life(id string, seq uint64, statuses ...streams.Status) []history.FactAt {
 	return facts
 }
 
+// terms gives what an action may say of admission and retries: something else for each sequence.
+func terms(seq uint64) (streams.Admission, *streams.Retry) {
+	switch seq % 3 {
+	case 0:
+		return streams.Admission{}, nil
+	case 1:
+		return streams.Admission{Priority: streams.PriorityHigh, PackLimit: 7, Rate: "10/m burst 2", QueueTimeoutSeconds: 1.5}, nil
+	}
+	return streams.Admission{Priority: streams.PriorityLow, Reject: true},
+		&streams.Retry{Attempts: 3, DelaySeconds: 0.25, Backoff: 2, MaxDelaySeconds: 60, Jitter: 0.1, On: []streams.Status{streams.Failed, streams.Lost}, Hold: true}
+}
+
 func next(f streams.Fact, s streams.Status) streams.Fact {
 	f.At, f.Parameters, f.Status = f.At.Add(time.Millisecond), nil, s
 	at := f.At
 	switch {
 	case s == streams.Requested:
+		later, code := at.Add(time.Minute), 3
+		f.Previous = append(slices.Clone(f.Previous), streams.Attempt{
+			Attempt: f.Attempt, Status: streams.Failed, Runner: f.Runner, StartedAt: f.StartedAt, EndedAt: &at, ExitCode: &code,
+			Error: &streams.Error{Class: streams.ClassExitStatus, Message: "a\x00b"},
+		})
 		f.Attempt++
+		f.NotBefore = &later
 		f.StartedAt, f.EndedAt, f.Runner, f.Error, f.ExitCode = nil, nil, "", nil, nil
 	case s == streams.Running:
 		f.StartedAt, f.Runner = &at, "r1"
@@ -78,16 +98,38 @@ func show(t testing.TB, s *history.Store, id string) history.Execution {
 	return e
 }
 
+// What history gives back is the fact that the bus had, whole: an execution whose facts were lost with their
+// stream is requested again from it.
 func TestFactsBecomeAnExecution(t *testing.T) {
 	t.Parallel()
 	s := history.New(dbtest.New(t))
-	id := execution.NewID()
-	facts := life(id, 5, streams.Running, streams.Succeeded)
-	apply(t, s, facts...)
-	got, want := show(t, s, id).Fact(), facts[2].Fact
-	want.Parameters = facts[0].Parameters
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	for i, path := range [][]streams.Status{
+		{},
+		{streams.Running, streams.Succeeded},
+		{streams.Running, streams.Requested},
+		{streams.Running, streams.Requested, streams.Canceled},
+		{streams.Running, streams.Requested, streams.Running, streams.Requested, streams.Running, streams.TimedOut},
+	} {
+		for seq := uint64(100 * i); seq < uint64(100*i+3); seq++ { // all terms
+			id := execution.NewID()
+			facts := life(id, seq, path...)
+			apply(t, s, facts...)
+			got, want := show(t, s, id).Fact(), facts[len(facts)-1].Fact
+			want.Parameters = facts[0].Parameters
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%v: %s", path, d)
+			}
+		}
+	}
+}
+
+func TestAPriorityThatNobodyKnowsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := history.New(dbtest.New(t))
+	f := life(execution.NewID(), 1)
+	f[0].Priority = "urgent"
+	if err := s.ApplyFacts(context.Background(), history.FactBatch{Epoch: epoch}, f); !history.IsRefusal(err) {
+		t.Errorf("recorded: %v", err)
 	}
 }
 
@@ -159,7 +201,7 @@ func plausible(f streams.Fact) streams.Fact {
 	return f
 }
 
-// reachable walks the table of statuses; every requested after a lost is one attempt more.
+// reachable walks the table of statuses; every requested after a running is one attempt more.
 func reachable(from, to streams.Status, attempts int) bool {
 	if from == to && attempts == 0 {
 		return true
@@ -233,14 +275,17 @@ func lives(t *rapid.T) []history.FactAt {
 		{streams.Running, streams.TimedOut},
 		{streams.Running, streams.Lost},
 		{streams.Lost},
-		{streams.Running, streams.Lost, streams.Requested},
-		{streams.Running, streams.Lost, streams.Requested, streams.Running, streams.Succeeded},
-		{streams.Running, streams.Lost, streams.Requested, streams.Running, streams.Lost, streams.Requested, streams.Canceled},
+		{streams.TimedOut},
+		{streams.Running, streams.Requested},
+		{streams.Running, streams.Requested, streams.Running, streams.Succeeded},
+		{streams.Running, streams.Requested, streams.Running, streams.Requested, streams.Canceled},
+		{streams.Running, streams.Requested, streams.Running, streams.Lost},
+		{streams.Running, streams.Requested, streams.Running, streams.Requested, streams.Running, streams.Failed},
 	}
 	var all []history.FactAt
 	for i := range rapid.IntRange(1, 6).Draw(t, "executions") {
 		id := uuid.NewSHA1(uuid.Nil, []byte(fmt.Sprint("x", i))).String()
-		all = append(all, life(id, uint64(100*i+1), rapid.SampledFrom(paths).Draw(t, "path")...)...)
+		all = append(all, life(id, uint64(100*i)+rapid.Uint64Range(1, 3).Draw(t, "terms"), rapid.SampledFrom(paths).Draw(t, "path")...)...)
 	}
 	return all
 }

@@ -30,7 +30,10 @@ func (r executionRow) execution() Execution {
 	}
 	e.Output = streams.Output{StdoutBytes: r.StdoutBytes, StderrBytes: r.StderrBytes, Truncated: r.Truncated, Held: r.Held}
 	e.ChangedAt, e.RequestedAt = e.ChangedAt.UTC(), e.RequestedAt.UTC()
-	e.StartedAt, e.EndedAt = utc(e.StartedAt), utc(e.EndedAt)
+	e.StartedAt, e.EndedAt, e.NotBefore = utc(e.StartedAt), utc(e.EndedAt), utc(e.NotBefore)
+	if len(e.Previous) == 0 {
+		e.Previous = nil
+	}
 	return e
 }
 
@@ -45,7 +48,7 @@ func (s *Store) ListExecutions(ctx context.Context, f ExecutionFilter, p Page) (
 		return Executions{}, fmt.Errorf("list executions: event %.80q: %w", f.Event, ErrBadFilter)
 	}
 	rows, err := s.pool.Query(ctx, query("list_executions"), null(f.Action), f.Statuses, null(f.Rule), null(f.Event),
-		nullTime(f.Since), nullTime(f.Until), at, id, p.limit()+1)
+		nullTime(f.Since), nullTime(f.Until), at, id, f.Packs, p.limit()+1)
 	if err != nil {
 		return Executions{}, fmt.Errorf("list executions: %w", err)
 	}
@@ -107,20 +110,6 @@ func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, erro
 	return known, nil
 }
 
-// Unfinished lists the executions that history has not seen end, oldest first.
-func (s *Store) Unfinished(ctx context.Context) ([]Unfinished, error) {
-	rows, err := s.pool.Query(ctx, `SELECT id::text, action, status, attempt FROM executions
-		WHERE status IN ('requested', 'running', 'canceling') ORDER BY requested_at, id`)
-	if err != nil {
-		return nil, fmt.Errorf("list unfinished executions: %w", err)
-	}
-	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[Unfinished])
-	if err != nil {
-		return nil, fmt.Errorf("list unfinished executions: %w", err)
-	}
-	return out, nil
-}
-
 // ListEvents gives a page of the events that the filter chooses, newest first and without their decisions.
 // It returns ErrBadCursor for a cursor that it cannot understand.
 func (s *Store) ListEvents(ctx context.Context, f EventFilter, p Page) (Events, error) {
@@ -129,7 +118,7 @@ func (s *Store) ListEvents(ctx context.Context, f EventFilter, p Page) (Events, 
 		return Events{}, fmt.Errorf("list events: %w", err)
 	}
 	rows, err := s.pool.Query(ctx, query("list_events"), null(f.Trigger), null(string(f.Status)),
-		nullTime(f.Since), nullTime(f.Until), at, id, p.limit()+1)
+		nullTime(f.Since), nullTime(f.Until), at, id, f.Packs, p.limit()+1)
 	if err != nil {
 		return Events{}, fmt.Errorf("list events: %w", err)
 	}

@@ -145,6 +145,59 @@ func TestUnfinishedAndExisting(t *testing.T) {
 	}
 }
 
+// Those that have not ended come newest first, in pages, and are counted from any place on.
+func TestUnfinishedExecutionsAreChosenAndCounted(t *testing.T) {
+	t.Parallel()
+	s, ctx := history.New(dbtest.New(t)), context.Background()
+	fill(t, s, 12) // every third runs: core.sleep
+	for i := range 6 {
+		f := life(execution.NewID(), uint64(200+10*i))
+		if i%2 == 0 {
+			f[0].Rule = "core.r"
+		}
+		apply(t, s, f...)
+	}
+	asking := []streams.Status{streams.Requested}
+	for name, c := range map[string]struct {
+		filter history.UnfinishedFilter
+		want   int
+	}{
+		"all":                {history.UnfinishedFilter{}, 10},
+		"one action":         {history.UnfinishedFilter{Action: "core.sleep"}, 4},
+		"one rule":           {history.UnfinishedFilter{Rule: "core.r"}, 3},
+		"waiting":            {history.UnfinishedFilter{Statuses: asking}, 6},
+		"waiting of a rule":  {history.UnfinishedFilter{Statuses: asking, Rule: "core.r"}, 3},
+		"before":             {history.UnfinishedFilter{Before: origin.Add(220 * time.Second)}, 6},
+		"ended":              {history.UnfinishedFilter{Statuses: []streams.Status{streams.Succeeded}}, 0},
+		"waiting and before": {history.UnfinishedFilter{Statuses: asking, Before: origin.Add(220 * time.Second)}, 2},
+	} {
+		var all []history.Unfinished
+		p := history.Page{Limit: 4}
+		for first := true; first || p.Cursor != ""; first = false {
+			left, err := s.CountUnfinished(ctx, c.filter, p)
+			if err != nil || left != c.want-len(all) {
+				t.Errorf("%s: %d are counted behind %d, %v", name, left, len(all), err)
+			}
+			items, next, err := s.ListUnfinished(ctx, c.filter, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all, p.Cursor = append(all, items...), next
+		}
+		if len(all) != c.want {
+			t.Errorf("%s: %d, want %d", name, len(all), c.want)
+		}
+		for i := range len(all) - 1 {
+			if a, b := show(t, s, all[i].ID), show(t, s, all[i+1].ID); a.RequestedAt.Before(b.RequestedAt) {
+				t.Errorf("%s: %s stands before the newer %s", name, a.ID, b.ID)
+			}
+		}
+	}
+	if _, _, err := s.ListUnfinished(ctx, history.UnfinishedFilter{}, history.Page{Cursor: "x"}); !errors.Is(err, history.ErrBadCursor) {
+		t.Errorf("cursor: %v", err)
+	}
+}
+
 func TestListsLeaveLargeDocumentsOut(t *testing.T) {
 	t.Parallel()
 	s, ctx := history.New(dbtest.New(t)), context.Background()

@@ -1,7 +1,9 @@
 // Package invocation turns parameters into a request to run an action.
 //
 // Rules and the API request executions in the same way: defaults are filled in, the parameters are checked
-// against the action's schema, the concurrency key is computed. It guarantees that a request made here has
+// against the action's schema, the concurrency key is computed, and what the action says of its start and of
+// further attempts is put down. It guarantees that no value of a secret parameter is in a request, only what stands
+// for it, and that a request made here has
 // parameters that fit and a key of its own queue: parameters for which the key cannot be computed are refused,
 // they never fall into a shared queue.
 package invocation
@@ -11,12 +13,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/expression"
+	"github.com/attune/attune/pkg/marker"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/placement"
 	"github.com/attune/attune/pkg/schema"
+	"github.com/attune/attune/streams"
 )
 
 var (
@@ -32,11 +38,13 @@ type Action struct {
 	Ref    pack.Ref
 	schema *schema.Schema
 	key    *expression.Key // nil: one queue for the action
+	pool   string          // the token of its placement
 }
 
 // Compile makes an installed action ready.
 func Compile(a definitions.Action) (*Action, error) {
 	c := &Action{Action: a, Ref: pack.Ref{Pack: a.Pack, Name: a.Spec.Name}}
+	c.pool = placement.Token(c.Placement())
 	var err error
 	if raw := a.Spec.Parameters; len(raw) > 0 {
 		if c.schema, err = schema.Compile(raw); err != nil {
@@ -51,14 +59,15 @@ func Compile(a definitions.Action) (*Action, error) {
 	return c, nil
 }
 
-// Request checks the parameters and makes the request, without an id and without saying who asks. It returns
+// Request checks the parameters and makes the request, without an id, without a priority and without saying who
+// asks. Parameters that the schema says are secret must be markers. It returns
 // schema.Faults naming every parameter that does not fit, ErrKey, or ErrTooLarge.
 func (a *Action) Request(ctx context.Context, params map[string]any) (execution.Request, error) {
-	params = a.schema.WithDefaults(params)
-	if params == nil {
-		params = map[string]any{}
+	params = a.complete(params)
+	if err := marker.Fits(a.schema, params); err != nil {
+		return execution.Request{}, err
 	}
-	if err := a.schema.Validate(params); err != nil {
+	if err := marker.Conceals(a.schema, params); err != nil {
 		return execution.Request{}, err
 	}
 	raw, err := json.Marshal(params)
@@ -74,8 +83,24 @@ func (a *Action) Request(ctx context.Context, params map[string]any) (execution.
 	}
 	return execution.Request{
 		Action: a.Ref.String(), PackDigest: a.Digest, Parameters: raw, Key: key,
-		Limit: a.Spec.Concurrency.Limit, Pool: a.pool(),
+		Limit: a.Spec.Concurrency.Limit, Pool: a.pool, Retry: a.Spec.Retry.Wire(), Admission: a.admission(),
 	}, nil
+}
+
+// complete gives the parameters with the schema's defaults.
+func (a *Action) complete(params map[string]any) map[string]any {
+	if params = a.schema.WithDefaults(params); params == nil {
+		return map[string]any{}
+	}
+	return params
+}
+
+// admission is what the action says of when its executions may start. The priority is the requester's to say.
+func (a *Action) admission() streams.Admission {
+	return streams.Admission{
+		PackLimit: a.PackLimit, Rate: a.Spec.Rate.String(), QueueTimeoutSeconds: time.Duration(a.Spec.QueueTimeout).Seconds(),
+		Reject: a.Spec.Concurrency.OnFull == pack.OnFullReject,
+	}
 }
 
 func (a *Action) queueKey(ctx context.Context, params map[string]any) (string, error) {
@@ -89,9 +114,5 @@ func (a *Action) queueKey(ctx context.Context, params map[string]any) (string, e
 	return key, nil
 }
 
-func (a *Action) pool() string {
-	if a.Spec.Pool == "" {
-		return pack.DefaultPool
-	}
-	return a.Spec.Pool
-}
+// Placement is what the action asks of its runner.
+func (a *Action) Placement() streams.Placement { return placement.Of(a.Ranges, a.Spec) }

@@ -42,7 +42,7 @@ func Run(ctx context.Context, c Config, hold func(context.Context) error) error 
 	if err != nil {
 		return fmt.Errorf("lease %s: open bucket: %w", c.Key, err)
 	}
-	h := holder{Config: c, kv: kv}
+	h := &holder{Config: c, kv: kv}
 	for {
 		revision, err := h.acquire(ctx)
 		if err != nil {
@@ -56,11 +56,12 @@ func Run(ctx context.Context, c Config, hold func(context.Context) error) error 
 
 type holder struct {
 	Config
-	kv jetstream.KeyValue
+	kv    jetstream.KeyValue
+	taken time.Time // when the request that took the lease was sent
 }
 
 // acquire waits until the lease is free and takes it.
-func (h holder) acquire(ctx context.Context) (uint64, error) {
+func (h *holder) acquire(ctx context.Context) (uint64, error) {
 	for {
 		revision, err := h.take(ctx)
 		if err == nil {
@@ -77,13 +78,14 @@ func (h holder) acquire(ctx context.Context) (uint64, error) {
 	}
 }
 
-func (h holder) take(ctx context.Context) (uint64, error) {
+func (h *holder) take(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.TTL)
 	defer cancel()
+	h.taken = time.Now()
 	return h.kv.Create(ctx, h.Key, h.value())
 }
 
-func (h holder) value() []byte {
+func (h *holder) value() []byte {
 	b, err := json.Marshal(streams.Lease{Version: streams.Version, Owner: h.Owner, Since: time.Now().UTC()})
 	if err != nil {
 		panic(fmt.Sprintf("encode lease: %v", err)) // strings and a time always encode
@@ -93,7 +95,7 @@ func (h holder) value() []byte {
 
 // waitFree returns when the entry has gone, or after a TTL, whichever is first: should the notice be missed,
 // the next try finds out.
-func (h holder) waitFree(ctx context.Context) {
+func (h *holder) waitFree(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, h.TTL)
 	defer cancel()
 	w, err := h.kv.Watch(ctx, h.Key, jetstream.MetaOnly())
@@ -115,7 +117,7 @@ func (h holder) waitFree(ctx context.Context) {
 }
 
 // serve runs hold while it renews the lease, and releases it when hold has returned.
-func (h holder) serve(ctx context.Context, revision uint64, hold func(context.Context) error) error {
+func (h *holder) serve(ctx context.Context, revision uint64, hold func(context.Context) error) error {
 	held, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	done := make(chan error, 1)
@@ -130,12 +132,13 @@ func (h holder) serve(ctx context.Context, revision uint64, hold func(context.Co
 	return err
 }
 
-// renew keeps the lease until hold returns or ctx ends, and ends hold when the lease is lost. It puts hold's
-// outcome back for serve to read.
-func (h holder) renew(ctx context.Context, revision uint64, done chan error, end context.CancelCauseFunc) uint64 {
+// renew keeps the lease until hold returns or ctx ends, and ends hold when the lease is lost: when somebody else has
+// it, or when a quarter of the TTL is left since the last renewal was sent, so that hold can end what it does before
+// anybody else begins. It puts hold's outcome back for serve to read.
+func (h *holder) renew(ctx context.Context, revision uint64, done chan error, end context.CancelCauseFunc) uint64 {
 	ticker := time.NewTicker(h.TTL / 4)
 	defer ticker.Stop()
-	renewed := time.Now()
+	deadline := h.taken.Add(h.TTL * 3 / 4)
 	for {
 		select {
 		case err := <-done:
@@ -145,25 +148,47 @@ func (h holder) renew(ctx context.Context, revision uint64, done chan error, end
 			return revision
 		case <-ticker.C:
 		}
-		r, err := h.update(ctx, revision)
+		sent := time.Now()
+		r, err := h.update(ctx, revision, deadline)
 		switch {
 		case err == nil:
-			revision, renewed = r, time.Now()
-		case streams.IsStale(err) || time.Since(renewed) > h.TTL*3/4:
+			revision, deadline = r, sent.Add(h.TTL*3/4)
+		case streams.IsStale(err) && h.mine(ctx, &revision) && time.Now().Before(deadline):
+		case streams.IsStale(err) || !time.Now().Before(deadline):
 			end(fmt.Errorf("lease %s: %w: %w", h.Key, ErrLost, err))
 			return 0
 		}
 	}
 }
 
-func (h holder) update(ctx context.Context, revision uint64) (uint64, error) {
+// update renews the lease. When it cannot before the deadline it gives up then, and not later.
+func (h *holder) update(ctx context.Context, revision uint64, deadline time.Time) (uint64, error) {
+	ctx, giveUp := context.WithDeadline(ctx, deadline)
+	defer giveUp()
 	ctx, cancel := context.WithTimeout(ctx, h.TTL/4)
 	defer cancel()
 	return h.kv.Update(ctx, h.Key, h.value(), revision)
 }
 
+// mine tells whether the entry is this owner's after all, and its revision: a renewal may have arrived whose answer
+// did not.
+func (h *holder) mine(ctx context.Context, revision *uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, h.TTL/4)
+	defer cancel()
+	entry, err := h.kv.Get(ctx, h.Key)
+	if err != nil {
+		return false
+	}
+	var l streams.Lease
+	if json.Unmarshal(entry.Value(), &l) != nil || l.Owner != h.Owner {
+		return false
+	}
+	*revision = entry.Revision()
+	return true
+}
+
 // release gives the lease back, so that another copy takes over at once. When it cannot, the entry expires.
-func (h holder) release(ctx context.Context, revision uint64) {
+func (h *holder) release(ctx context.Context, revision uint64) {
 	if revision == 0 {
 		return
 	}

@@ -134,3 +134,36 @@ func TestAnErrorOfTheWorkEndsRunAndReleases(t *testing.T) {
 		t.Errorf("the lease was left: %v", err)
 	}
 }
+
+// A renewal that arrived although its answer did not is no loss.
+func TestAHolderRecognisesItsOwnRenewal(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	kv, err := b.JS.KeyValue(t.Context(), streams.BucketLeases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, stop, done := candidate(t, b, "a")
+	<-a
+	own, err := kv.Put(t.Context(), "test", []byte(`{"v":1,"owner":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := kv.Watch(t.Context(), "test", jetstream.MetaOnly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Stop() }()
+	for e := range w.Updates() {
+		if e != nil && e.Revision() > own { // renewed behind it
+			break
+		}
+	}
+	select {
+	case <-a:
+		t.Error("the lease was lost and taken again")
+	default:
+	}
+	stop()
+	<-done
+}

@@ -4,6 +4,9 @@
 // keeps it in the object bucket LOGS: zstd segments and a manifest per execution, or, for little output, the
 // manifest alone with the output in it. Read serves either, while it grows or long after.
 //
+// The attempts of an execution write one log, one after the other: Suspend leaves it open, Continue goes on behind
+// what there is, whether the attempt before ended or died.
+//
 // Guarantees: bytes are kept as they are, whatever they are. A byte has one offset, live and stored. Memory is
 // bounded for any output. A process is slowed by a slow store, but never blocked for ever: after Patience its
 // output is drained, counted, and the log says in that place how much is missing. A log that reaches its limit

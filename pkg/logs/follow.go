@@ -111,6 +111,9 @@ func (c *cursor) fromMessage(m *nats.Msg) (Chunk, error) {
 // lookWhetherEnded notes the end of the execution, after which the stored log is loaded. It returns
 // errNothingYet so that the cursor looks at both again.
 func (c *cursor) lookWhetherEnded(ctx context.Context) error {
+	if c.req.Ended != nil {
+		return c.askWhetherEnded(ctx)
+	}
 	st, err := c.store.facts.Find(ctx, c.req.Execution)
 	switch {
 	case errors.Is(err, execution.ErrNotFound): // long ended: facts are removed some time after the end
@@ -122,6 +125,20 @@ func (c *cursor) lookWhetherEnded(ctx context.Context) error {
 	c.ended = true
 	if err := c.awaitStored(ctx, st.Output != nil && st.Output.StdoutBytes+st.Output.StderrBytes > 0); err != nil {
 		return err
+	}
+	return errNothingYet
+}
+
+// askWhetherEnded is lookWhetherEnded for a log that is not an execution's.
+func (c *cursor) askWhetherEnded(ctx context.Context) error {
+	ended, err := c.req.Ended(ctx)
+	if err != nil {
+		return err
+	}
+	if c.ended = ended; ended {
+		if err := c.load(ctx); err != nil {
+			return err
+		}
 	}
 	return errNothingYet
 }

@@ -2,8 +2,10 @@ package logs_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -281,4 +283,27 @@ func TestADamagedSegmentIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, read(t, s, stdout(0)), want)
+}
+
+// A log that is not an execution's ends when its reader says that what writes it has ended.
+func TestALogOfItsOwnIsFollowedUntilItEnds(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	s := open(t, b)
+	var ended atomic.Bool
+	asked := make(chan struct{}, 100)
+	done := follow(t, s, logs.Request{Execution: id, Stream: logs.Stderr, Ended: func(context.Context) (bool, error) {
+		asked <- struct{}{}
+		return ended.Load(), nil
+	}})
+	<-asked
+	w := newWriter(t, s, logs.Limits{})
+	write(t, w.Stderr(), []byte("one\n"))
+	<-asked
+	write(t, w.Stderr(), []byte("two\n"))
+	closeWriter(t, w)
+	ended.Store(true)
+	if got := await(t, done); string(got) != "one\ntwo\n" {
+		t.Errorf("followed %q", got)
+	}
 }

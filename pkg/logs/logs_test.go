@@ -297,3 +297,34 @@ func startExecution(t testing.TB, b *bus.Bus) (end func(streams.Status, *streams
 	}
 	return advance
 }
+
+func TestARemovedLogIsGone(t *testing.T) {
+	t.Parallel()
+	for name, closed := range map[string]bool{"complete": true, "not closed": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := natstest.New(t)
+			s := open(t, b)
+			w := newWriter(t, s, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
+			write(t, w.Stderr(), noise(200_000))
+			if closed {
+				closeWriter(t, w)
+			} else {
+				awaitSegments(t, s, 2)
+			}
+			for range 2 { // what is not there can be removed
+				if err := s.Remove(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for c, err := range s.Read(t.Context(), logs.Request{Execution: id, Stream: logs.Stderr}) {
+				if closed || err != nil {
+					t.Fatalf("read %d bytes at %d, %v", len(c.Data), c.Offset, err)
+				}
+			}
+			if !closed {
+				closeWriter(t, w)
+			}
+		})
+	}
+}

@@ -16,7 +16,11 @@ func (s *stream) pump() {
 	defer close(s.done)
 	keep := newSegmenter(s)
 	defer keep.wait()
-	var offset int64
+	offset, err := keep.resume()
+	if s.err = err; err != nil {
+		s.drain(false)
+		return
+	}
 	for spare := []byte(nil); ; {
 		data, since, last := s.collect(spare)
 		if s.err = s.pass(keep, offset, data, since, last); s.err != nil {
@@ -37,7 +41,7 @@ func (s *stream) pass(keep *segmenter, offset int64, data []byte, since time.Tim
 	for {
 		chunk := data[:min(len(data), chunkBytes)]
 		data = data[len(chunk):]
-		seq, err := s.publish(offset, chunk, since, last && len(data) == 0)
+		seq, err := s.publish(offset, chunk, since, last && len(data) == 0 && !s.w.suspended)
 		if err != nil {
 			return err
 		}

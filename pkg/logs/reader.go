@@ -16,6 +16,10 @@ type Request struct {
 	Offset    int64  // the first byte wanted; what lies beyond the end is empty
 	Tail      int    // the last lines only, but not what is before Offset; 0: all
 	Follow    bool   // wait for more until the log is complete
+
+	// Ended tells whether what writes the log has ended, for a log that is not an execution's: its id is then any
+	// token. A follower asks it at least once a second. nil: the execution's state tells.
+	Ended func(context.Context) (bool, error)
 }
 
 // Chunk is a piece of a log. Either it has data, or it says that bytes are missing in this place.

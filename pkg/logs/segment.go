@@ -44,6 +44,22 @@ func newSegmenter(s *stream) *segmenter {
 	return &segmenter{s: s, slot: make(chan struct{}, 1)}
 }
 
+// resume goes on behind what attempts before have left, and gives the offset of what comes next. What they had
+// published and not stored is kept now.
+func (g *segmenter) resume() (int64, error) {
+	g.manifest, g.cut = g.s.base, len(g.s.base.Segments)
+	g.current.Offset = g.s.base.Bytes
+	offset := g.s.base.Bytes
+	for _, c := range g.s.tail {
+		if err := g.add(c.padded(), c.Time, 0); err != nil {
+			return 0, err
+		}
+		offset = c.Next()
+	}
+	g.s.tail = nil
+	return offset, nil
+}
+
 // add keeps a chunk that stands in LOGS under the given sequence.
 func (g *segmenter) add(chunk []byte, at time.Time, seq uint64) error {
 	for len(chunk) > 0 {
@@ -78,6 +94,14 @@ func (g *segmenter) compress(p []byte) error {
 	}
 	_, err := g.enc.Write(p)
 	return err
+}
+
+// startSegment puts what was kept for the manifest into a segment.
+func (g *segmenter) startSegment() error {
+	if len(g.head) == 0 {
+		return nil
+	}
+	return g.begin()
 }
 
 func (g *segmenter) begin() error {
@@ -129,6 +153,12 @@ func (g *segmenter) upload(seg Segment, data []byte) {
 // finish stores what is left and tells what is stored then.
 func (g *segmenter) finish() (StreamManifest, error) {
 	inline := g.cut == 0 && g.enc == nil
+	if inline && g.s.w.suspended { // a manifest comes only when the log is complete
+		inline = false
+		if err := g.startSegment(); err != nil {
+			return StreamManifest{}, err
+		}
+	}
 	if !inline && g.current.Bytes > 0 {
 		if err := g.rotate(); err != nil {
 			return StreamManifest{}, err
@@ -143,7 +173,7 @@ func (g *segmenter) finish() (StreamManifest, error) {
 		m.Inline, m.Bytes, m.First, m.Last = g.head, int64(len(g.head)), g.current.First, g.current.Last
 	}
 	sum := g.s.summary()
-	m.Written, m.Dropped = sum.Written, sum.Dropped
+	m.Written, m.Dropped = g.s.base.Bytes+sum.Written, sum.Dropped
 	return m, g.err
 }
 

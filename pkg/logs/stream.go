@@ -21,6 +21,8 @@ type stream struct {
 	w       *Writer
 	name    string
 	subject string
+	base    StreamManifest // what attempts before have stored
+	tail    []Chunk        // what they have published behind that
 
 	ready  chan struct{} // something was gathered
 	full   chan struct{} // a whole chunk was gathered

@@ -36,6 +36,7 @@ type Writer struct {
 	limits    Limits
 	stdout    *stream
 	stderr    *stream
+	suspended bool // another attempt goes on with the log; set before the streams are ended
 
 	// ctx ends when the store is given up, which Close decides: until then every store operation is repeated.
 	ctx    context.Context
@@ -60,9 +61,18 @@ func (w *Writer) Stdout() io.Writer { return w.stdout }
 // Stderr takes the standard error output, like Stdout.
 func (w *Writer) Stderr() io.Writer { return w.stderr }
 
+// Suspend publishes and stores what is left, and leaves the log open for the next attempt: nobody is told that it is
+// complete. It fails as Close does.
+func (w *Writer) Suspend(ctx context.Context) (Summary, error) {
+	w.suspended = true
+	return w.finish(ctx)
+}
+
 // Close publishes and stores what is left, and returns when the log is complete for every reader. It tries
 // until ctx ends; then it returns ErrNotStored, and readers find what had been published or stored by then.
-func (w *Writer) Close(ctx context.Context) (Summary, error) {
+func (w *Writer) Close(ctx context.Context) (Summary, error) { return w.finish(ctx) }
+
+func (w *Writer) finish(ctx context.Context) (Summary, error) {
 	stop := context.AfterFunc(ctx, func() { w.giveUp(context.Cause(ctx)) })
 	defer stop()
 	defer w.giveUp(nil)
@@ -70,7 +80,7 @@ func (w *Writer) Close(ctx context.Context) (Summary, error) {
 	w.stderr.end()
 	err := errors.Join(w.stdout.wait(), w.stderr.wait())
 	summary := Summary{Stdout: w.stdout.summary(), Stderr: w.stderr.summary()}
-	if err == nil && summary != (Summary{}) {
+	if err == nil && !w.suspended && (summary != (Summary{}) || w.stdout.base.Bytes+w.stderr.base.Bytes > 0) {
 		err = w.complete()
 	}
 	if err != nil {

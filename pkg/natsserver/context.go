@@ -9,12 +9,14 @@ import (
 
 // SaveContext saves how to connect for the nats command line, under a name for its option --context, where
 // that program looks for it. Which context it uses without the option is left as the user has it.
-func SaveContext(name, url, creds string) (file string, err error) {
+//
+// The file with certificates of authorities may be "".
+func SaveContext(name, url, creds, ca string) (file string, err error) {
 	file, err = ContextFile(name)
 	if err != nil {
 		return "", err
 	}
-	content, err := json.MarshalIndent(map[string]string{"description": "Attune", "url": url, "creds": creds}, "", "  ")
+	content, err := json.MarshalIndent(map[string]string{"description": "Attune", "url": url, "creds": creds, "ca": ca}, "", "  ")
 	if err != nil {
 		return "", fmt.Errorf("nats context %s: %w", name, err)
 	}

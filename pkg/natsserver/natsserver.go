@@ -28,6 +28,8 @@ type Config struct {
 	Dir      string // of keys, credentials and streams; made when absent
 	Addr     string // host:port; port 0 takes a free one; empty: this process only
 	SyncSlow bool   // do not wait for the disk before acknowledging
+	Member   Member // of a cluster; the zero value is a server of its own
+	TLS      TLS
 	Logger   *slog.Logger
 }
 
@@ -52,9 +54,10 @@ type Server struct {
 	broken chan struct{} // holds one when the server has said that it cannot write
 	faulty atomic.Bool
 
-	mu   sync.Mutex // guards the fields below
-	srv  *server.Server
-	addr string // as listened on: port 0 stays what it became
+	mu      sync.Mutex // guards the fields below
+	srv     *server.Server
+	revoked int    // how many users srv was told of that must not come in
+	addr    string // as listened on: port 0 stays what it became
 }
 
 // Start starts a server and returns when it takes connections.
@@ -62,18 +65,21 @@ func Start(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of NATS: %w", err)
 	}
-	keys, err := loadKeys(filepath.Join(cfg.Dir, "keys"))
-	if err != nil {
-		return nil, err
-	}
-	s := &Server{cfg: cfg, keys: keys, addr: cfg.Addr, broken: make(chan struct{}, 1), creds: filepath.Join(cfg.Dir, "attune.creds")}
-	if err := keys.writeCreds(s.creds, "attune", keys.app); err != nil {
-		return nil, err
-	}
-	if err := keys.writeCreds(filepath.Join(cfg.Dir, "system.creds"), "system", keys.system); err != nil {
+	s := &Server{cfg: cfg, addr: cfg.Addr, broken: make(chan struct{}, 1)}
+	var err error
+	if s.keys, s.creds, err = cfg.identities(); err != nil {
 		return nil, err
 	}
 	return s, s.Restart()
+}
+
+// identities gives the server's keys and its clients' credentials: its own, or those of its cluster.
+func (c Config) identities() (keys, string, error) {
+	if c.Member.alone() {
+		return makeIdentities(filepath.Join(c.Dir, "keys"), c.Dir)
+	}
+	k, err := loadKeys(c.Member.Identities)
+	return k, filepath.Join(c.Member.Identities, credsName), err
 }
 
 // Restart stops the server when it runs, and starts it on the same address with the same streams.
@@ -98,7 +104,7 @@ func (s *Server) Restart() error {
 		srv.WaitForShutdown()
 		return err
 	}
-	s.srv = srv
+	s.srv, s.revoked = srv, 0
 	if a, ok := srv.Addr().(*net.TCPAddr); ok && s.addr != "" {
 		host, _, _ := net.SplitHostPort(s.addr)
 		s.addr = net.JoinHostPort(host, strconv.Itoa(a.Port))
@@ -122,6 +128,12 @@ func (s *Server) options() (*server.Options, error) {
 			return nil, err
 		}
 		opts.Host, opts.Port = host, port
+	}
+	if err := s.cfg.Member.configure(opts); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.TLS.configure(opts); err != nil {
+		return nil, err
 	}
 	return opts, s.keys.configure(opts)
 }
@@ -202,8 +214,11 @@ func (s *Server) URL() string {
 	return "nats://" + net.JoinHostPort(host, port)
 }
 
-// CredsFile holds the credentials of the account that Attune's streams are in.
+// CredsFile holds the credentials of people, who may do everything in the account that Attune's streams are in.
 func (s *Server) CredsFile() string { return s.creds }
+
+// UsersDir is the folder with the credentials of every user of that account, as "NAME.creds": see streams.Users.
+func (s *Server) UsersDir() string { return filepath.Join(filepath.Dir(s.creds), usersDir) }
 
 // InProcess makes a connection of this process skip the network.
 func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s) }

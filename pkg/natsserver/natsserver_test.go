@@ -140,7 +140,7 @@ func TestATakenPortIsSaid(t *testing.T) {
 func TestTheContextIsWhereTheNATSCommandLooks(t *testing.T) {
 	config := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", config)
-	file, err := natsserver.SaveContext("attune", "nats://127.0.0.1:4222", "/x/attune.creds")
+	file, err := natsserver.SaveContext("attune", "nats://127.0.0.1:4222", "/x/attune.creds", "")
 	if err != nil || file != filepath.Join(config, "nats", "context", "attune.json") {
 		t.Fatalf("saved to %s: %v", file, err)
 	}

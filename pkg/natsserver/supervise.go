@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/nats-io/jwt/v2"
 )
 
 // writeFault is in every line by which the server says that it could not write a stream. It then answers no
@@ -19,10 +21,15 @@ const enoughSpace = 16 << 20
 // started again as soon as there is space: its publishers' messages are not answered until then, never lost.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Stop()
+	look := time.NewTicker(revokedEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-look.C:
+			s.revoke(ctx)
+			continue
 		case <-s.broken:
 		}
 		s.cfg.Logger.ErrorContext(ctx, "NATS server cannot write to its disk, waiting for space", slog.String("folder", s.cfg.Dir))
@@ -34,6 +41,35 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		s.cfg.Logger.InfoContext(ctx, "NATS server started again, its disk has space")
 	}
+}
+
+// revokedEvery is how often the server looks whether somebody's access was ended.
+const revokedEvery = time.Second
+
+// revoke takes in what Revoke has written since: the server disconnects those who may not be there any more.
+func (s *Server) revoke(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, err := s.keys.revoked()
+	if err == nil && (s.srv == nil || len(out) == s.revoked) {
+		return
+	}
+	var claims *jwt.AccountClaims
+	if err == nil {
+		claims, err = claim(appName, s.keys.app, s.keys.describe)
+	}
+	if err != nil {
+		s.cfg.Logger.ErrorContext(ctx, "users of NATS not looked at: who was revoked since stays connected", slog.Any("error", err))
+		return
+	}
+	account, err := s.srv.LookupAccount(claims.Subject)
+	if err != nil {
+		s.cfg.Logger.ErrorContext(ctx, "account of NATS not found", slog.Any("error", err))
+		return
+	}
+	s.srv.UpdateAccountClaims(account, claims)
+	s.revoked = len(out)
+	s.cfg.Logger.InfoContext(ctx, "users of NATS are revoked", slog.Int("count", s.revoked))
 }
 
 // Writable tells whether the server can write: false from a fault until the restart that mends it.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -19,8 +20,11 @@ import (
 // leftOut are folders and files that tools leave behind. They are never part of a pack.
 var leftOut = map[string]bool{
 	".git": true, ".hg": true, ".svn": true, ".venv": true, "__pycache__": true, "node_modules": true,
-	".DS_Store": true, ".pytest_cache": true, ".mypy_cache": true,
+	".DS_Store": true, ".pytest_cache": true, ".mypy_cache": true, SchemaFolder: true,
 }
+
+// LeftOut tells whether a file or folder of this name is never part of a pack.
+func LeftOut(name string) bool { return leftOut[name] || strings.HasSuffix(name, ".pyc") }
 
 // Archive gives the archive of a pack's folder, a zstd-compressed tar, and its digest. The same content gives
 // the same digest on every machine: only names, bytes and whether a file is executable count. The digest is the
@@ -50,16 +54,20 @@ func compress(out io.Writer, root *os.Root, files []file) (string, error) {
 		return "", err
 	}
 	hash := sha256.New()
-	t := tar.NewWriter(io.MultiWriter(z, hash))
-	for _, f := range files {
-		if err := addFile(t, root, f); err != nil {
-			return "", err
-		}
-	}
-	if err := t.Close(); err != nil {
-		return "", err
+	if err := writeTar(io.MultiWriter(z, hash), root, files); err != nil {
+		return "", errors.Join(err, z.Close())
 	}
 	return hex.EncodeToString(hash.Sum(nil)), z.Close()
+}
+
+func writeTar(out io.Writer, root *os.Root, files []file) error {
+	t := tar.NewWriter(out)
+	for _, f := range files {
+		if err := addFile(t, root, f); err != nil {
+			return err
+		}
+	}
+	return t.Close()
 }
 
 // addFile fails when the file's length changed since the scan.
@@ -94,7 +102,7 @@ func scan(fsys fs.FS, l Limits) ([]file, Mistakes) {
 	s := &scanner{entries: newEntries(l), left: l.Bytes}
 	err := fs.WalkDir(fsys, ".", s.visit)
 	if err != nil {
-		s.complain(".", err.Error())
+		s.complain(codeUnreadable, ".", err.Error())
 	}
 	return s.files, s.mistakes
 }
@@ -106,24 +114,24 @@ type scanner struct {
 	mistakes Mistakes
 }
 
-func (s *scanner) complain(name, message string) {
-	s.mistakes = append(s.mistakes, Mistake{File: name, Message: message})
+func (s *scanner) complain(code Code, name, message string) {
+	s.mistakes = append(s.mistakes, Mistake{Code: code, File: name, Message: message})
 }
 
 func (s *scanner) visit(name string, d fs.DirEntry, err error) error {
 	switch {
 	case err != nil:
-		s.complain(name, err.Error())
+		s.complain(codeUnreadable, name, err.Error())
 		return nil
 	case name == ".":
 		return nil
-	case leftOut[d.Name()] && d.IsDir():
+	case LeftOut(d.Name()) && d.IsDir():
 		return fs.SkipDir
-	case leftOut[d.Name()] || strings.HasSuffix(d.Name(), ".pyc"):
+	case LeftOut(d.Name()):
 		return nil
 	}
 	if _, err := s.entries.add(name, d.IsDir()); err != nil {
-		s.complain(name, err.Error())
+		s.complain(codeFileName, name, err.Error())
 		if s.entries.count > s.entries.limits.Files {
 			return fs.SkipAll
 		}
@@ -138,15 +146,15 @@ func (s *scanner) take(name string, d fs.DirEntry) error {
 	}
 	info, err := d.Info()
 	if err != nil {
-		s.complain(name, err.Error())
+		s.complain(codeUnreadable, name, err.Error())
 		return nil
 	}
 	if why := refused(info.Mode()); why != "" {
-		s.complain(name, why)
+		s.complain(codeFileKind, name, why)
 		return nil
 	}
 	if s.left -= info.Size(); s.left < 0 {
-		s.complain(name, fmt.Sprintf("the pack is larger than %d bytes", s.entries.limits.Bytes))
+		s.complain(codeTooLarge, name, fmt.Sprintf("the pack is larger than %d bytes", s.entries.limits.Bytes))
 		return fs.SkipAll
 	}
 	s.files = append(s.files, file{name: name, size: info.Size(), executable: info.Mode()&0o111 != 0})
@@ -184,6 +192,9 @@ func isFile(name string) bool {
 	info, err := os.Lstat(name)
 	return err == nil && info.Mode().IsRegular()
 }
+
+// SchemaFolder is where a pack keeps the schemas for its author's editor. It is no part of the pack.
+const SchemaFolder = ".attune"
 
 // FileName is the file that makes a folder a pack.
 const FileName = "pack.yaml"

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"errors"
@@ -254,6 +255,103 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
+// zipped makes a zip of entries.
+func zipped(t testing.TB, headers ...zip.FileHeader) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, h := range headers {
+		text := h.Comment
+		h.Comment, h.Method = "", zip.Deflate
+		if h.Mode() == 0 {
+			h.SetMode(0o644)
+		}
+		out, err := w.CreateHeader(&h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(out, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// inZip is an entry of a zip; its comment is its content.
+func inZip(name, text string, mode os.FileMode) zip.FileHeader {
+	h := zip.FileHeader{Name: name, Comment: text}
+	h.SetMode(mode)
+	return h
+}
+
+func TestAZipHasTheDigestOfItsContent(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"pack.yaml": "name: x\n", "actions/a.sh*": "#!/bin/sh\n", "größe": strings.Repeat("long", 50000)}
+	digest, _ := archive(t, write(t, files))
+	data := zipped(t, inZip("größe", files["größe"], 0o644), inZip("actions/", "", 0o755|os.ModeDir),
+		inZip("actions/a.sh", files["actions/a.sh*"], 0o755), inZip("pack.yaml", files["pack.yaml"], 0o600))
+	dir := filepath.Join(t.TempDir(), "out")
+	got, err := Unpack(bytes.NewReader(data), dir, DefaultLimits())
+	if err != nil || got != digest {
+		t.Fatal(got, digest, err)
+	}
+	if diff := cmp.Diff(files, read(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnpackRefusesInAZip(t *testing.T) {
+	t.Parallel()
+	many := make([]zip.FileHeader, 300)
+	for i := range many {
+		many[i] = inZip("a/", "", 0o755|os.ModeDir)
+	}
+	whole := zipped(t, inZip("pack.yaml", strings.Repeat("x", 1000), 0o644))
+	broken := bytes.Clone(whole)
+	broken[45] ^= 0xff // within the content
+	secret := inZip("a", "x", 0o644)
+	secret.Flags = 1
+	cases := map[string]struct {
+		data []byte
+		want string
+	}{
+		"no files":        {zipped(t), "no files"},
+		"parent":          {zipped(t, inZip("a/../../x", "", 0o644)), `entry "a/../../x": name leads out of the pack`},
+		"absolute":        {zipped(t, inZip("/etc/x", "", 0o644)), `entry "/etc/x": absolute name`},
+		"symbolic link":   {zipped(t, inZip("a", "../b", 0o777|os.ModeSymlink)), `entry "a": symbolic link`},
+		"device":          {zipped(t, inZip("a", "", os.ModeDevice|os.ModeCharDevice)), `entry "a": special file`},
+		"fifo":            {zipped(t, inZip("a", "", os.ModeNamedPipe)), `entry "a": special file`},
+		"setuid":          {zipped(t, inZip("a", "", 0o755|os.ModeSetuid)), `entry "a": setuid or setgid file`},
+		"encrypted":       {zipped(t, secret), `entry "a": encrypted`},
+		"twice":           {zipped(t, inZip("a", "", 0o644), inZip("./a", "", 0o644)), `entry "./a": "a" is there twice`},
+		"case":            {zipped(t, inZip("Straße", "", 0o644), inZip("STRASSE", "", 0o644)), `entry "STRASSE": differs from "Straße"`},
+		"backslash":       {zipped(t, inZip(`a\..\b`, "", 0o644)), `backslash`},
+		"too deep":        {zipped(t, inZip(strings.Repeat("a/", 20)+"b", "", 0o644)), `more than 10 folders deep`},
+		"too many":        {zipped(t, many...), `more than 100 entries`},
+		"too large":       {zipped(t, inZip("a", strings.Repeat("x", 2<<20), 0o644)), errTooMuch.Error()},
+		"large together":  {zipped(t, inZip("a", strings.Repeat("x", 600<<10), 0o644), inZip("b", strings.Repeat("x", 600<<10), 0o644)), `entry "b": ` + errTooMuch.Error()},
+		"cut":             {whole[:len(whole)-20], "not a valid zip"},
+		"broken content":  {broken, `entry "pack.yaml"`},
+		"one of no UTF-8": {zipped(t, inZip("a\xff", "", 0o644)), "not UTF-8"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			parent := t.TempDir()
+			_, err := Unpack(bytes.NewReader(c.data), filepath.Join(parent, "out"), Limits{Files: 100, Bytes: 1 << 20, MaxDepth: 10})
+			if !errors.Is(err, ErrArchive) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if left := read(t, parent); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
 func TestRootFindsThePackInAnArchiveOfItsFolder(t *testing.T) {
 	t.Parallel()
 	inner := write(t, map[string]string{"thing-1.0/pack.yaml": ""})
@@ -273,6 +371,7 @@ func FuzzUnpack(f *testing.F) {
 	f.Add(gzipped(pack1(f, regular("a/b", "c"))))
 	f.Add(zstdCompressed(pack1(f, regular("a/b", "c"))))
 	f.Add(pack1(f, entry{Header: tar.Header{Typeflag: tar.TypeSymlink, Name: "a", Linkname: "/etc"}}, regular("a/b", "c")))
+	f.Add(zipped(f, inZip("a/b", "c", 0o644), inZip("../x", "", 0o644)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parent := t.TempDir()
 		_, err := Unpack(bytes.NewReader(data), filepath.Join(parent, "out"), Limits{Files: 50, Bytes: 1 << 20, MaxDepth: 5})

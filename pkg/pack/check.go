@@ -17,6 +17,7 @@ import (
 
 	"github.com/attune/attune/pkg/expression"
 	"github.com/attune/attune/pkg/schema"
+	"github.com/attune/attune/pkg/version"
 )
 
 // decodeExact is json.Unmarshal with exact numbers. The document has been checked before.
@@ -29,40 +30,45 @@ func decodeExact(b []byte, v any) error {
 var (
 	semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 		`(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
-	versionRange = regexp.MustCompile(`^(\s*(>=|<=|==|!=|>|<|=|~|\^)?\s*\d+(\.\d+){0,2}\s*(,|$))+$`)
-	function     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+	function = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 )
 
 func (l *loader) checkManifest(d *document) {
 	if v, ok := d.text("version"); ok && !semver.MatchString(v) {
-		d.at([]string{"version"}, "version: %q is not a semantic version such as 1.0.0", v)
+		d.at(codeVersion, []string{"version"}, "version: %q is not a semantic version such as 1.0.0", v)
 	}
 	ranges, _ := d.get("runtime").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(ranges)) {
-		if text, ok := ranges[name].(string); ok && !versionRange.MatchString(text) {
-			d.at([]string{"runtime", name}, "runtime.%s: %q is not a range of versions such as >=3.9, <4", name, text)
+		text, _ := ranges[name].(string) // what is no text is the schema's to report
+		if _, err := version.ParseRange(text); err != nil {
+			d.at(codeRange, []string{"runtime", name}, "runtime.%s: %v", name, err)
 		}
 	}
 	d.checkSchema("config", true)
 	d.fits(kindPack, &l.pack)
 }
 
-// checkSchema checks that the value of a top-level key is a JSON Schema; object: of an object.
-func (d *document) checkSchema(key string, object bool) {
+// checkSchema checks that the value of a top-level key is a JSON Schema; object: of an object. It gives nil where it
+// is none.
+func (d *document) checkSchema(key string, object bool) *schema.Schema {
 	tree, ok := d.get(key).(map[string]any)
 	if !ok {
-		return
+		return nil
 	}
 	if kind, given := tree["type"]; object && given && kind != "object" {
-		d.at([]string{key, "type"}, "%s.type: must be object", key)
+		d.at(codeSchema, []string{key, "type"}, "%s.type: must be object", key)
 	}
 	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		if _, nested := tree[name].(map[string]any); nested && !keywords[name] {
-			d.at([]string{key, name}, "%s: %q is no keyword of JSON Schema; did you mean it to be under properties?", key, name)
+			d.at(codeSchema, []string{key, name}, "%s: %q is no keyword of JSON Schema; did you mean it to be under properties?", key, name)
 		}
 	}
-	_, err := schema.CompileValue(tree)
+	compiled, err := schema.CompileValue(tree)
 	d.schemaFaults(key, err)
+	if compiled.ShowsSecret() {
+		d.at(codeClearSecret, []string{key}, "%s: a value that is secret has a default, which everybody can read; leave it out", key)
+	}
+	return compiled
 }
 
 // keywords are those of JSON Schema whose value can be an object.
@@ -80,11 +86,11 @@ func (d *document) schemaFaults(key string, err error) {
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			if at := append([]string{key}, f.Path...); !d.broken[pointer(at)] {
-				d.at(at, "%s: %s", strings.Join(at, "."), f.Message)
+				d.at(codeSchema, at, "%s: %s", strings.Join(at, "."), f.Message)
 			}
 		}
 	default:
-		d.at([]string{key}, "%s: %v", key, err)
+		d.at(codeSchema, []string{key}, "%s: %v", key, err)
 	}
 }
 
@@ -98,9 +104,9 @@ func (d *document) checkDuration(least, most time.Duration, path ...string) {
 	name := strings.Join(path, ".")
 	switch {
 	case err != nil:
-		d.at(path, "%s: %q is not a duration such as 90s, 5m or 1h30m", name, text)
+		d.at(codeDuration, path, "%s: %q is not a duration such as 90s, 5m or 1h30m", name, text)
 	case v < least || v > most:
-		d.at(path, "%s: must be between %s and %s", name, least, most)
+		d.at(codeDuration, path, "%s: must be between %s and %s%s", name, least, most, d.not(path))
 	}
 }
 
@@ -113,32 +119,57 @@ func (d *document) checkEntryPoint() {
 	}
 	name, fn, hasFn := strings.Cut(text, ":")
 	runtime, _ := d.text("runtime")
-	complain := func(format string, args ...any) {
-		d.at([]string{"entry_point"}, "entry_point: "+format, args...)
+	complain := func(code Code, format string, args ...any) {
+		d.at(code, []string{"entry_point"}, "entry_point: "+format, args...)
 	}
 	if hasFn {
 		checkFunction(runtime, name, fn, complain)
 	}
+	if runtime == "container" && path.IsAbs(name) && path.Clean(name) == name {
+		return // a program of the image, which nobody here can see
+	}
 	found, why := d.find(name)
 	switch {
+	case why != "" && runtime == "native" && d.loader.builds() && fs.ValidPath(name):
+		// The build makes it. Until then nobody can see whether it does.
 	case why != "":
-		complain("%s", why)
-	case runtime == "native" && !found.executable:
-		complain("%s is not executable", found.name)
+		complain(codeEntryPoint, "%s", why)
+	case (runtime == "native" || runtime == "container") && !found.executable:
+		complain(codeNotExecutable, "%s is not executable", found.name)
 	default:
 		d.set("entry_point", found.name+strings.TrimPrefix(text, name))
 	}
 }
 
-func checkFunction(runtime, name, fn string, complain func(string, ...any)) {
-	extensions := map[string][]string{"python": {".py"}, "node": {".js", ".mjs", ".cjs"}}[runtime]
+// builds tells whether the pack's Makefile has a target that makes programs.
+func (l *loader) builds() bool {
+	if f, ok := l.files["Makefile"]; !ok || f.size > maxYAML {
+		return false
+	}
+	text, err := fs.ReadFile(l.fsys, "Makefile")
+	return err == nil && buildTarget.Match(text)
+}
+
+var buildTarget = regexp.MustCompile(`(?m)^build\s*:`)
+
+// functions are the extensions of files with functions, by the runtimes that Attune brings. What is not listed is an
+// operator's, and decided where it is started.
+var functions = map[string][]string{
+	"python": {".py"}, "ruby": {".rb"}, "node": {".js", ".mjs", ".cjs"},
+	"bun":   {".js", ".mjs", ".cjs", ".ts", ".mts", ".cts"},
+	"shell": nil, "native": nil, "container": nil, "perl": nil, "php": nil, "deno": nil,
+}
+
+func checkFunction(runtime, name, fn string, complain func(Code, string, ...any)) {
+	extensions, known := functions[runtime]
 	switch {
 	case !function.MatchString(fn):
-		complain("%q is not the name of a function (write file.py:function)", fn)
-	case extensions == nil && runtime != "":
-		complain("runtime %s has no functions: name a file only", runtime)
-	case extensions != nil && !slices.Contains(extensions, path.Ext(name)):
-		complain("a function of runtime %s must be in a file named *%s", runtime, strings.Join(extensions, ", *"))
+		complain(codeFunction, "%q is not the name of a function (write file.py:function)", fn)
+	case !known:
+	case extensions == nil:
+		complain(codeFunction, "runtime %s has no functions: name a file only", runtime)
+	case !slices.Contains(extensions, path.Ext(name)):
+		complain(codeFunction, "a function of runtime %s must be in a file named *%s", runtime, strings.Join(extensions, ", *"))
 	}
 }
 
@@ -168,14 +199,14 @@ func (d *document) checkCEL(path []string, err error) {
 	var mistakes expression.Mistakes
 	if !errors.As(err, &mistakes) {
 		if err != nil {
-			d.at(path, "%v", err)
+			d.at(codeExpression, path, "%v", err)
 		}
 		return
 	}
 	node := d.places[pointer(path)].value
 	for _, m := range mistakes {
 		line, column := d.within(node, m.Line, m.Column)
-		d.complain(line, column, "%s: %s", strings.Join(path, "."), m.Message)
+		d.complain(codeExpression, line, column, "%s: %s", strings.Join(path, "."), m.Message)
 	}
 }
 

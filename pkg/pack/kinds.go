@@ -3,7 +3,9 @@ package pack
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/attune/attune/pkg/expression"
+	"github.com/attune/attune/pkg/marker"
 	"github.com/attune/attune/pkg/schedule"
 )
 
@@ -23,18 +26,70 @@ func (l *loader) checkAction(d *document) {
 	d.checkEntryPoint()
 	d.checkDuration(time.Millisecond, maxTimeout, "timeout")
 	d.checkDuration(time.Minute, maxRetention, "logs", "retention")
-	d.checkSchema("parameters", true)
+	parameters := d.checkSchema("parameters", true)
 	d.checkSchema("output_schema", false)
 	if key, ok := d.text("concurrency", "key"); ok && key != "" {
-		_, err := expression.NewKey(key)
+		compiled, err := expression.NewKey(key)
 		d.checkCEL([]string{"concurrency", "key"}, err)
+		d.checkKey(compiled, parameters)
 	}
+	d.checkSecrets()
+	d.checkTerms()
+	d.checkContainer()
 	if d.get("variables") == true {
 		d.checkVariables()
 	}
 	var a Action
 	d.fits(kindAction, &a)
 	l.pack.Actions = append(l.pack.Actions, a)
+}
+
+// checkContainer checks that an action says in which container it runs, when it runs in one.
+func (d *document) checkContainer() {
+	container, given := d.get("container").(map[string]any)
+	runtime, _ := d.text("runtime")
+	_, image := container["image"]
+	_, rootfs := container["rootfs"]
+	switch {
+	case runtime != "container" && given:
+		d.at(codeContainer, []string{"container"}, "container: only actions of runtime container run in one")
+	case runtime != "container":
+	case image == rootfs:
+		d.at(codeContainer, []string{"container"}, "container: name either an image or a rootfs")
+	case image:
+		d.checkImage()
+	default:
+		d.checkRootfs()
+	}
+}
+
+var (
+	// imageName is a name as registries have it, perhaps with a tag or a digest.
+	imageName = regexp.MustCompile(`^[a-z0-9]([._-]{0,2}[A-Za-z0-9]|[/:@][A-Za-z0-9])*$`)
+	// transport begins what container engines take for something else than the name of an image.
+	transport = regexp.MustCompile(`^(containers-storage|dir|docker|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|tarball):`)
+)
+
+func (d *document) checkImage() {
+	if name, ok := d.text("container", "image"); ok && (!imageName.MatchString(name) || transport.MatchString(name)) {
+		d.at(codeContainer, []string{"container", "image"}, "container.image: %q is not the name of an image such as registry.example/alpine:3.20", name)
+	}
+}
+
+// checkRootfs checks that a rootfs is a folder of the pack or a plain absolute path: whether that is allowed, its
+// runner says.
+func (d *document) checkRootfs() {
+	name, ok := d.text("container", "rootfs")
+	at := []string{"container", "rootfs"}
+	inside := func(file string) bool { return strings.HasPrefix(file, name+"/") }
+	switch {
+	case !ok:
+	case name != path.Clean(name) || strings.ContainsAny(name, ":,\\"):
+		d.at(codeContainer, at, "container.rootfs: %q is not a plain path", name)
+	case path.IsAbs(name):
+	case !fs.ValidPath(name) || name == "." || !slices.ContainsFunc(slices.Collect(maps.Keys(d.loader.files)), inside):
+		d.at(codeContainer, at, "container.rootfs: %q is not a folder of the pack", name)
+	}
 }
 
 // Variables of a shell may not change the shell itself.
@@ -46,7 +101,7 @@ var (
 
 func (d *document) checkVariables() {
 	if runtime, ok := d.text("runtime"); ok && runtime != "shell" {
-		d.at([]string{"variables"}, "variables: only actions of runtime shell have variables")
+		d.at(codeVariables, []string{"variables"}, "variables: only actions of runtime shell have variables")
 		return
 	}
 	properties, _ := d.get("parameters", "properties").(map[string]any)
@@ -55,8 +110,8 @@ func (d *document) checkVariables() {
 	}
 	secrets, _ := d.get("secrets").([]any)
 	for i, secret := range secrets {
-		if name, ok := secret.(string); ok {
-			d.checkVariable(name, "secrets", strconv.Itoa(i))
+		if text, ok := secret.(string); ok {
+			d.checkVariable(marker.Ref(text).Name(), "secrets", strconv.Itoa(i))
 		}
 	}
 }
@@ -64,9 +119,9 @@ func (d *document) checkVariables() {
 func (d *document) checkVariable(name string, path ...string) {
 	switch {
 	case !variable.MatchString(name):
-		d.at(path, "%q cannot be a variable of a shell", name)
+		d.at(codeVariables, path, "%q cannot be a variable of a shell", name)
 	case reserved.MatchString(name):
-		d.at(path, "%q would change the shell itself: choose another name", name)
+		d.at(codeVariables, path, "%q would change the shell itself: choose another name", name)
 	}
 }
 
@@ -84,17 +139,23 @@ func (l *loader) checkTrigger(d *document) {
 }
 
 func (d *document) checkWebhook(hook map[string]any) {
-	_, hasSecret := hook["secret"]
+	_, one := hook["secret"]
+	_, several := hook["secrets"]
+	hasSecret := one || several
 	open := hook["allow_unauthenticated"] == true
 	switch scheme := hook["scheme"]; {
 	case scheme == "none" && !open:
-		d.at([]string{"webhook", "scheme"}, "webhook.scheme: none lets everybody in; say allow_unauthenticated: true if that is meant")
-	case scheme == "none" && hasSecret:
-		d.at([]string{"webhook", "secret"}, "webhook.secret: scheme none has no secret")
+		d.at(codeWebhook, []string{"webhook", "scheme"}, "webhook.scheme: none lets everybody in; say allow_unauthenticated: true if that is meant")
+	case scheme == "none" && one:
+		d.at(codeWebhook, []string{"webhook", "secret"}, "webhook.secret: scheme none has no secret")
+	case scheme == "none" && several:
+		d.at(codeWebhook, []string{"webhook", "secrets"}, "webhook.secrets: scheme none has no secret")
+	case one && several:
+		d.at(codeWebhook, []string{"webhook", "secrets"}, "webhook.secrets: takes the place of secret; name all of them here")
 	case scheme != nil && scheme != "none" && !hasSecret:
-		d.at([]string{"webhook"}, "webhook.secret: is required for scheme %v", scheme)
+		d.at(codeWebhook, []string{"webhook"}, "webhook.secret: is required for scheme %v", scheme)
 	case scheme != "none" && open:
-		d.at([]string{"webhook", "allow_unauthenticated"}, "webhook.allow_unauthenticated: only scheme none can have it")
+		d.at(codeWebhook, []string{"webhook", "allow_unauthenticated"}, "webhook.allow_unauthenticated: only scheme none can have it")
 	}
 }
 
@@ -122,9 +183,9 @@ func (d *document) checkTimer(timer map[string]any) {
 func (d *document) timerFaults(err error) {
 	for _, e := range unjoin(err) {
 		if fault, ok := errors.AsType[*schedule.FieldError](e); !ok {
-			d.at([]string{"timer"}, "timer: %v", e)
+			d.at(codeTimer, []string{"timer"}, "timer: %v", e)
 		} else if fault.Field != "every" || d.get("timer", "every") == nil {
-			d.at([]string{"timer", fault.Field}, "timer.%s: %s", fault.Field, fault.Reason)
+			d.at(codeTimer, []string{"timer", fault.Field}, "timer.%s: %s", fault.Field, fault.Reason)
 		}
 	}
 }
@@ -141,15 +202,25 @@ func unjoin(err error) []error {
 	}
 }
 
+// builtin is the runtime of programs that are part of Attune: their entry point is a name, not a file of the pack.
+const builtin = "builtin"
+
 func (l *loader) checkSensor(d *document) {
-	d.checkEntryPoint()
+	switch runtime, _ := d.text("runtime"); runtime {
+	case builtin:
+	case "container":
+		d.at(codeContainer, []string{"runtime"}, "runtime: a sensor cannot run in a container")
+	default:
+		d.checkEntryPoint()
+	}
 	triggers, _ := d.get("triggers").([]any)
 	for i, t := range triggers {
 		name, ok := t.(string)
 		if _, known := l.names[kindTrigger][name]; ok && !known {
-			d.at([]string{"triggers", strconv.Itoa(i)}, "triggers: this pack has no trigger %q", name)
+			d.at(codeReference, []string{"triggers", strconv.Itoa(i)}, "triggers: this pack has no trigger %q", name)
 		}
 	}
+	d.checkReferences("config")
 	var s Sensor
 	d.fits(kindSensor, &s)
 	l.pack.Sensors = append(l.pack.Sensors, s)
@@ -162,11 +233,13 @@ func (l *loader) checkRule(d *document) {
 		_, err := expression.NewCriteria(when)
 		d.checkCEL([]string{"when"}, err)
 	}
+	d.checkOncePer()
 	if parameters, ok := d.get("parameters").(map[string]any); ok {
 		d.checkTemplates(parameters, []string{"parameters"})
 	}
 	if action != nil {
 		d.checkArguments(action)
+		d.checkClear(action)
 	}
 	var r Rule
 	d.fits(kindRule, &r)
@@ -179,10 +252,10 @@ func (l *loader) checkReference(d *document, k kind) *document {
 	if !ok {
 		return nil
 	}
-	own, _ := l.ownName()
+	own := l.ownName()
 	ref, err := refIn(own, text)
 	if err != nil {
-		d.at([]string{string(k)}, "%s: %q is not of the form pack.name", k, text)
+		d.at(codeBadReference, []string{string(k)}, "%s: %q is not of the form pack.name", k, text)
 		return nil
 	}
 	if ref.Pack != own {
@@ -190,16 +263,18 @@ func (l *loader) checkReference(d *document, k kind) *document {
 	}
 	found, known := l.names[k][ref.Name]
 	if !known {
-		d.at([]string{string(k)}, "%s: this pack has no %s %q", k, k, ref.Name)
+		d.at(codeReference, []string{string(k)}, "%s: this pack has no %s %q", k, k, ref.Name)
 	}
 	return found
 }
 
-func (l *loader) ownName() (string, bool) {
+// ownName gives the pack's name, or nothing when it has none.
+func (l *loader) ownName() string {
 	if l.manifest == nil {
-		return "", false
+		return ""
 	}
-	return l.manifest.text("name")
+	name, _ := l.manifest.text("name")
+	return name
 }
 
 // checkTemplates compiles the expressions in a rule's parameters.
@@ -210,6 +285,10 @@ func (d *document) checkTemplates(v any, path []string) {
 		_, err := expression.NewTemplate(v)
 		d.checkCEL(path, err)
 	case map[string]any:
+		if marker.Reserved(v) {
+			d.at(codeExpression, path, "%s: looks like a reference to a secret; write ${{ secrets.NAME }}", strings.Join(path, "."))
+			return
+		}
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			d.checkTemplates(v[key], below(key))
 		}
@@ -230,7 +309,7 @@ func (d *document) checkArguments(action *document) {
 		property, _ := known[name].(map[string]any)
 		_, hasDefault := property["default"]
 		if _, ok := given[name]; !ok && !hasDefault {
-			d.at([]string{"parameters"}, "parameters.%s: is required by the action", name)
+			d.at(codeArguments, []string{"parameters"}, "parameters.%s: is required by the action", name)
 		}
 	}
 	if action.get("parameters", "additionalProperties") != false || action.get("parameters", "patternProperties") != nil {
@@ -238,7 +317,7 @@ func (d *document) checkArguments(action *document) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		if _, ok := known[name]; !ok {
-			d.at([]string{"parameters", name}, "parameters.%s: is not known to the action%s", name, suggestion(name, known))
+			d.at(codeArguments, []string{"parameters", name}, "parameters.%s: is not known to the action%s", name, suggestion(name, known))
 		}
 	}
 }

@@ -29,18 +29,24 @@ func Load(dir string) (Pack, error) {
 
 // LoadFS is Load for a file system.
 func LoadFS(fsys fs.FS) (Pack, error) {
-	l := &loader{fsys: fsys, files: map[string]file{}, names: map[kind]map[string]*document{}, left: maxDefinitions}
-	found, mistakes := scan(fsys, DefaultLimits())
-	l.mistakes = mistakes
-	for _, f := range found {
-		l.files[f.name] = f
-	}
+	l := newLoader(fsys)
 	l.read()
 	l.check()
 	if err := l.mistakes.err(); err != nil {
 		return Pack{}, err
 	}
 	return l.pack, nil
+}
+
+// newLoader lists a pack's files.
+func newLoader(fsys fs.FS) *loader {
+	l := &loader{fsys: fsys, files: map[string]file{}, names: map[kind]map[string]*document{}, left: maxDefinitions}
+	found, mistakes := scan(fsys, DefaultLimits())
+	l.mistakes = mistakes
+	for _, f := range found {
+		l.files[f.name] = f
+	}
+	return l
 }
 
 // maxDefinitions bounds the YAML files of a pack together, in bytes.
@@ -55,6 +61,7 @@ const (
 	kindTrigger kind = "trigger"
 	kindSensor  kind = "sensor"
 	kindRule    kind = "rule"
+	kindTest    kind = "test"
 )
 
 // folders is where the files of each kind are, in the order in which they are read.
@@ -74,14 +81,14 @@ type loader struct {
 	pack     Pack
 }
 
-func (l *loader) complain(file, format string, args ...any) {
-	l.mistakes = append(l.mistakes, Mistake{File: file, Message: fmt.Sprintf(format, args...)})
+func (l *loader) complain(code Code, file, format string, args ...any) {
+	l.mistakes = append(l.mistakes, Mistake{Code: code, File: file, Message: fmt.Sprintf(format, args...)})
 }
 
 // read parses every file before any is checked, so that checks can look across files.
 func (l *loader) read() {
 	if _, ok := l.files[FileName]; !ok {
-		l.complain(FileName, "missing: a pack needs one")
+		l.complain(codeNoPack, FileName, "missing: a pack needs one")
 	} else {
 		l.manifest = l.readFile(FileName)
 	}
@@ -107,10 +114,10 @@ func (l *loader) yamlFiles(folder string) []string {
 func (l *loader) declare(k kind, file string) {
 	name := strings.TrimSuffix(path.Base(file), path.Ext(file))
 	if !ValidName(name) {
-		l.complain(file, "the name %q is not allowed: it must match %s", name, namePattern)
+		l.complain(codeName, file, "the name %q is not allowed: it must match %s", name, namePattern)
 	}
 	if _, twice := l.names[k][name]; twice {
-		l.complain(file, "%s %q is there twice", k, name)
+		l.complain(codeTwice, file, "%s %q is there twice", k, name)
 		return
 	}
 	l.names[k][name] = l.readFile(file)
@@ -118,16 +125,18 @@ func (l *loader) declare(k kind, file string) {
 
 func (l *loader) readFile(name string) *document {
 	if l.files[name].size > maxYAML {
-		l.mistakes = append(l.mistakes, Mistake{File: name, Line: 1, Column: 1, Message: fmt.Sprintf("larger than %d bytes", maxYAML)})
+		l.mistakes = append(l.mistakes, Mistake{
+			Code: codeTooLarge, File: name, Line: 1, Column: 1, Message: fmt.Sprintf("larger than %d bytes", maxYAML),
+		})
 		return nil
 	}
 	if l.left -= l.files[name].size; l.left < 0 {
-		l.complain("", "the YAML files of the pack are larger than %d bytes together", maxDefinitions)
+		l.complain(codeTooLarge, "", "the YAML files of the pack are larger than %d bytes together", maxDefinitions)
 		return nil
 	}
 	data, err := fs.ReadFile(l.fsys, name)
 	if err != nil {
-		l.complain(name, "%v", err)
+		l.complain(codeUnreadable, name, "%v", err)
 		return nil
 	}
 	return l.parse(name, data)
@@ -144,6 +153,8 @@ func (l *loader) check() {
 			}
 		}
 	}
+	l.checkRequirements()
+	l.checkNodePackages()
 }
 
 func sortedNames(docs map[string]*document) []string {
@@ -157,7 +168,7 @@ func sortedNames(docs map[string]*document) []string {
 
 func (l *loader) checkOne(k kind, name string, d *document) {
 	if given, ok := d.text("name"); ok && given != name {
-		d.at([]string{"name"}, "must be %q, the file's name, or left out", name)
+		d.at(codeOtherName, []string{"name"}, "must be %q, the file's name, or left out", name)
 	}
 	d.set("name", name)
 	switch k {
@@ -169,17 +180,26 @@ func (l *loader) checkOne(k kind, name string, d *document) {
 		l.checkSensor(d)
 	case kindRule:
 		l.checkRule(d)
-	case kindPack:
+	case kindPack, kindTest:
 	}
 }
 
 //go:embed schemas/*.json
 var schemaFiles embed.FS
 
+// Schemas holds the JSON Schema of every kind of file of a pack, KIND.json, for editors.
+func Schemas() fs.FS {
+	tree, err := fs.Sub(schemaFiles, "schemas")
+	if err != nil {
+		panic(err) // the name is valid
+	}
+	return tree
+}
+
 // schemas holds the compiled schema of every kind of file.
 var schemas = sync.OnceValue(func() map[kind]*schema.Schema {
 	compiled := map[kind]*schema.Schema{}
-	for _, k := range []kind{kindPack, kindAction, kindTrigger, kindSensor, kindRule} {
+	for _, k := range []kind{kindPack, kindAction, kindTrigger, kindSensor, kindRule, kindTest} {
 		doc, err := schemaFiles.ReadFile("schemas/" + string(k) + ".json")
 		if err != nil {
 			panic(err) // it is compiled in
@@ -209,24 +229,41 @@ func (d *document) fits(k kind, v any) {
 		err = decodeExact(b, v)
 	}
 	if err != nil {
-		d.at(nil, "%v", err)
+		d.at(codeValue, nil, "%v", err)
 	}
 }
 
 // fault places a schema's fault. Users write YAML, where a number can be meant as text.
 func (d *document) fault(f schema.Fault) {
-	message := f.Message
-	if strings.HasPrefix(message, "must be text, not ") {
-		message += " (write it in quotes)"
+	message := f.Message + d.instead(f)
+	if what := remedy(f); what != "" {
+		message += " (" + what + ")"
 	}
 	if len(f.Path) > 0 {
 		message = f.Field() + ": " + message
 	}
-	if p, ok := d.places[pointer(f.Path)]; ok && p.key != nil && strings.HasSuffix(f.Message, "is not a known property") {
-		d.complainAt(p.key, "%s", message)
+	code := codeOf(f)
+	if p, ok := d.places[pointer(f.Path)]; ok && p.key != nil && (code == codeUnknown || code == codeProperty) {
+		d.complainAt(code, p.key, "%s", message)
 		return
 	}
-	d.at(f.Path, "%s", message)
+	d.at(code, f.Path, "%s", message)
+}
+
+// codeOf gives the code of a schema's fault.
+func codeOf(f schema.Fault) Code {
+	switch f.Kind {
+	case schema.KindUnknown:
+		return codeUnknown
+	case schema.KindRequired:
+		return codeRequired
+	case schema.KindType:
+		return codeType
+	case schema.KindName:
+		return codeProperty
+	default:
+		return codeValue
+	}
 }
 
 func (d *document) set(key string, v any) {

@@ -9,10 +9,12 @@ import (
 
 // Mistake is one thing that is wrong with a pack.
 type Mistake struct {
+	Code    Code   `json:"code"`             // of a table in docs/pack-checks.md
 	File    string `json:"file"`             // slash-separated path within the pack
 	Line    int    `json:"line,omitempty"`   // from 1; 0 when the file as a whole is meant
 	Column  int    `json:"column,omitempty"` // from 1
 	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"` // what to do, where the message does not say it
 }
 
 // String gives "file:line:column: message".

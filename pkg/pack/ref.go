@@ -86,3 +86,6 @@ func refIn(own, text string) (Ref, error) {
 	}
 	return ParseRef(text)
 }
+
+// ValidVersion tells whether s is a semantic version, as a pack's must be.
+func ValidVersion(s string) bool { return semver.MatchString(s) }

@@ -25,7 +25,7 @@ var (
 )
 
 // Unpack writes an archive's files to the folder dir, which must not exist, and returns the archive's digest.
-// The archive is a tar, plain or compressed with gzip or zstd. Links, special and setuid files, names that lead
+// The archive is a tar, plain or compressed with gzip or zstd, or a zip. Links, special and setuid files, names that lead
 // out or that some file system confuses, and anything beyond the limits are refused with the entry's name.
 // The folder appears complete, by a rename, or not at all.
 func Unpack(r io.Reader, dir string, l Limits) (digest string, err error) {
@@ -49,7 +49,11 @@ func Unpack(r io.Reader, dir string, l Limits) (digest string, err error) {
 }
 
 func unpackInto(r io.Reader, dir string, l Limits) (string, error) {
-	plain, closer, err := decompress(r)
+	in := bufio.NewReader(r)
+	if magic, err := in.Peek(4); err == nil && isZip(magic) {
+		return unzipInto(in, dir, l)
+	}
+	plain, closer, err := decompress(in)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrArchive, err)
 	}
@@ -69,8 +73,7 @@ func unpackInto(r io.Reader, dir string, l Limits) (string, error) {
 }
 
 // decompress recognises the compression by its first bytes.
-func decompress(r io.Reader) (io.Reader, func(), error) {
-	in := bufio.NewReader(r)
+func decompress(in *bufio.Reader) (io.Reader, func(), error) {
 	magic, err := in.Peek(4)
 	if err != nil && len(magic) == 0 {
 		return nil, nil, errors.New("empty archive")
@@ -157,7 +160,7 @@ func (u *unpacker) entry(t *tar.Reader, h *tar.Header) error {
 	case name == ".":
 		return refuse("a file without a name")
 	default:
-		err = u.file(t, h, name)
+		err = u.file(t, h.Mode&0o111 != 0, name)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: entry %q: %w", ErrArchive, shorten(h.Name), err)
@@ -187,12 +190,12 @@ func refusedType(h *tar.Header) string {
 	}
 }
 
-func (u *unpacker) file(t *tar.Reader, h *tar.Header, name string) error {
+func (u *unpacker) file(in io.Reader, executable bool, name string) error {
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
 	mode := os.FileMode(0o644)
-	if h.Mode&0o111 != 0 {
+	if executable {
 		mode = 0o755
 	}
 	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
@@ -200,6 +203,6 @@ func (u *unpacker) file(t *tar.Reader, h *tar.Header, name string) error {
 		return err
 	}
 	u.files++
-	_, err = io.Copy(f, t)
+	_, err = io.Copy(f, in)
 	return errors.Join(err, f.Chmod(mode), f.Close())
 }

@@ -48,29 +48,29 @@ var lineBreak = regexp.MustCompile("\r\n|[\n\r\u0085\u2028\u2029]")
 func pointer(path []string) string { return strings.Join(path, "\x00") }
 
 // complain adds a mistake at a line and column of the document.
-func (d *document) complain(line, column int, format string, args ...any) {
+func (d *document) complain(code Code, line, column int, format string, args ...any) {
 	d.loader.mistakes = append(d.loader.mistakes, Mistake{
-		File: d.file, Line: max(min(line, len(d.lines)), 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...),
+		Code: code, File: d.file, Line: max(min(line, len(d.lines)), 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...),
 	})
 }
 
-func (d *document) complainAt(n *yaml.Node, format string, args ...any) {
-	d.complain(n.Line, n.Column, format, args...)
+func (d *document) complainAt(code Code, n *yaml.Node, format string, args ...any) {
+	d.complain(code, n.Line, n.Column, format, args...)
 }
 
 // at complains about the value with that path, or about what should hold it when it is missing.
-func (d *document) at(path []string, format string, args ...any) {
+func (d *document) at(code Code, path []string, format string, args ...any) {
 	for rest := path; ; rest = rest[:len(rest)-1] {
 		if p, ok := d.places[pointer(rest)]; ok {
 			n := p.value
 			if len(rest) > 0 && p.key != nil && n.Kind != yaml.ScalarNode {
 				n = p.key
 			}
-			d.complainAt(n, format, args...)
+			d.complainAt(code, n, format, args...)
 			return
 		}
 		if len(rest) == 0 {
-			d.complain(1, 1, format, args...)
+			d.complain(code, 1, 1, format, args...)
 			return
 		}
 	}
@@ -90,7 +90,7 @@ func (l *loader) parse(file string, data []byte) *document {
 	d.value = d.convert(root, nil, nil)
 	object, ok := d.value.(map[string]any)
 	if !ok {
-		d.complainAt(root, "must be a mapping of keys and values, not %s", strictjson.Kind(d.value))
+		d.complainAt(codeNoMapping, root, "must be a mapping of keys and values, not %s", strictjson.Kind(d.value))
 		return nil
 	}
 	maps.DeleteFunc(object, func(_ string, v any) bool { return v == nil }) // "key:" with nothing after it
@@ -100,7 +100,7 @@ func (l *loader) parse(file string, data []byte) *document {
 // readable checks what the YAML library would report without a place, or take too long over.
 func (d *document) readable(data []byte) bool {
 	if len(data) > maxYAML {
-		d.complain(1, 1, "larger than %d bytes", maxYAML)
+		d.complain(codeTooLarge, 1, 1, "larger than %d bytes", maxYAML)
 		return false
 	}
 	line, column := 1, 1
@@ -108,10 +108,10 @@ func (d *document) readable(data []byte) bool {
 		r, n := utf8.DecodeRune(data[i:])
 		switch {
 		case r == utf8.RuneError && n == 1:
-			d.complain(line, column, "not UTF-8")
+			d.complain(codeCharacters, line, column, "not UTF-8")
 			return false
 		case r < ' ' && r != '\n' && r != '\t' && r != '\r', r == 0x7f:
-			d.complain(line, column, "control character %U", r)
+			d.complain(codeCharacters, line, column, "control character %U", r)
 			return false
 		}
 		i += n
@@ -133,14 +133,14 @@ func (d *document) load(data []byte) *yaml.Node {
 	}
 	switch {
 	case errors.Is(err, io.EOF) || err == nil && len(first.Content) == 0:
-		d.complain(1, 1, "empty")
+		d.complain(codeNoMapping, 1, 1, "empty")
 		return nil
 	case err != nil:
 		d.syntax(err)
 		return nil
 	}
 	if err := in.Load(&second); err == nil {
-		d.complainAt(&second, "a second document: only one is allowed")
+		d.complainAt(codeNoMapping, &second, "a second document: only one is allowed")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err)
@@ -152,7 +152,7 @@ func (d *document) load(data []byte) *yaml.Node {
 func (d *document) syntax(err error) {
 	var e *yaml.LoadError
 	if !errors.As(err, &e) {
-		d.complain(1, 1, "not YAML: %v", err)
+		d.complain(codeSyntax, 1, 1, "not YAML: %v", err)
 		return
 	}
 	mark := e.Mark
@@ -164,7 +164,7 @@ func (d *document) syntax(err error) {
 	if e.ContextMsg != "" {
 		message += " " + e.ContextMsg
 	}
-	d.complain(mark.Line, mark.Column, "not YAML: %s", message)
+	d.complain(codeSyntax, mark.Line, mark.Column, "not YAML: %s", message)
 }
 
 // convert makes plain values of a node, complaining about all that has more than one reading.
@@ -172,11 +172,11 @@ func (d *document) convert(n, key *yaml.Node, path []string) any {
 	d.places[pointer(path)] = place{value: n, key: key}
 	switch {
 	case n.Kind == yaml.AliasNode:
-		return d.refuse(n, path, "aliases are not allowed")
+		return d.refuse(codeAnchors, n, path, "aliases are not allowed")
 	case n.Anchor != "":
-		return d.refuse(n, path, "anchors are not allowed")
+		return d.refuse(codeAnchors, n, path, "anchors are not allowed")
 	case n.Style&yaml.TaggedStyle != 0:
-		return d.refuse(n, path, "tags are not allowed")
+		return d.refuse(codeAnchors, n, path, "tags are not allowed")
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -189,9 +189,9 @@ func (d *document) convert(n, key *yaml.Node, path []string) any {
 }
 
 // refuse complains and gives null in place of the value.
-func (d *document) refuse(n *yaml.Node, path []string, format string, args ...any) any {
+func (d *document) refuse(code Code, n *yaml.Node, path []string, format string, args ...any) any {
 	d.broken[pointer(path)] = true
-	d.complainAt(n, format, args...)
+	d.complainAt(code, n, format, args...)
 	return nil
 }
 
@@ -202,13 +202,13 @@ func (d *document) mapping(n *yaml.Node, path []string) any {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Tag != "!!str":
-			d.complainAt(key, "a key must be text (write it in quotes)")
+			d.complainAt(codeKey, key, "a key must be text (write it in quotes)")
 			continue
 		case key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 || strings.ContainsRune(key.Value, 0):
-			d.complainAt(key, "anchors, tags and NUL are not allowed")
+			d.complainAt(codeAnchors, key, "anchors, tags and NUL are not allowed")
 			continue
 		case lines[key.Value] != 0:
-			d.complainAt(key, "key %q is there twice, first on line %d", key.Value, lines[key.Value])
+			d.complainAt(codeKey, key, "key %q is there twice, first on line %d", key.Value, lines[key.Value])
 			continue
 		}
 		lines[key.Value] = key.Line
@@ -235,7 +235,7 @@ func (d *document) scalar(n *yaml.Node, path []string) any {
 		return d.number(n, path)
 	}
 	if strings.ContainsRune(n.Value, 0) {
-		return d.refuse(n, path, "NUL is not allowed in a text")
+		return d.refuse(codeCharacters, n, path, "NUL is not allowed in a text")
 	}
 	return n.Value
 }
@@ -252,5 +252,5 @@ func (d *document) number(n *yaml.Node, path []string) any {
 			return json.Number(i.String())
 		}
 	}
-	return d.refuse(n, path, "%s has more than one reading: write it in quotes for text, or as a plain number", n.Value)
+	return d.refuse(codeReadings, n, path, "%s has more than one reading: write it in quotes for text, or as a plain number", n.Value)
 }

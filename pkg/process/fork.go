@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune/attune/pkg/sandbox"
 )
 
 // untraced is set where the system does not let a process be traced by the one that starts it.
@@ -17,11 +19,29 @@ var untraced atomic.Bool
 // it forks is marked. For that the program is traced up to its exec, which costs about 50 microseconds.
 // Where tracing is forbidden, started is called as soon as possible.
 func spawn(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
+	runtime.LockOSThread() // the tracer is a thread
+	defer runtime.UnlockOSThread()
+	return spawnHere(s, attr, started)
+}
+
+// spawnInside is spawn on a thread that has put itself into the program's sandbox. The program inherits that.
+func (r *run) spawnInside(attr *syscall.ProcAttr) error {
+	done := make(chan error, 1)
+	sandbox.Spend(func() {
+		err := r.l.sandbox.Enter(r.spec.Sandbox, r.room.inner(), attr)
+		if err != nil {
+			done <- &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+			return
+		}
+		done <- spawnHere(r.spec, attr, r.started)
+	})
+	return <-done
+}
+
+func spawnHere(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
 	if untraced.Load() {
 		return spawnPlain(s, attr, started)
 	}
-	runtime.LockOSThread() // the tracer is a thread
-	defer runtime.UnlockOSThread()
 	attr.Sys.Ptrace = true
 	pid, err := forkExec(s, attr)
 	if errors.Is(err, syscall.EPERM) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune/attune/pkg/sandbox"
 )
 
 // errClosed is returned when a launcher is used after Close.
@@ -16,8 +18,9 @@ var errClosed = errors.New("launcher is closed")
 
 // Config describes a Launcher.
 type Config struct {
-	Seed    string // names the launcher; the same after a restart, different from every other on the machine
-	Environ string // beginning of an environment string that all its programs have and no other program has; may be ""
+	Seed    string           // names the launcher; the same after a restart, different from every other on the machine
+	Environ string           // beginning of an environment string that all its programs have and no other program has; may be ""
+	Sandbox *sandbox.Sandbox // of the programs whose Spec has a policy; nil: they are not started
 	Logger  *slog.Logger
 }
 
@@ -25,7 +28,9 @@ type Config struct {
 type Launcher struct {
 	mark    mark
 	environ string
+	sandbox *sandbox.Sandbox
 	log     *slog.Logger
+	rooms   rooms
 	stop    chan struct{}  // closed by Close
 	done    sync.WaitGroup // the goroutines that New started
 
@@ -50,8 +55,9 @@ func NewLauncher(c Config) (*Launcher, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Launcher{
-		mark: seedMark(c.Seed), environ: c.Environ, log: c.Logger, stop: make(chan struct{}),
-		runs: map[mark]*run{}, mains: map[int]struct{}{},
+		mark: seedMark(c.Seed), environ: c.Environ, sandbox: c.Sandbox, log: c.Logger, stop: make(chan struct{}),
+		rooms: newRooms(),
+		runs:  map[mark]*run{}, mains: map[int]struct{}{},
 	}
 	killFamily(l.mark, l.environ, guardFor)
 	g, err := startGuard(l.mark, l.environ)
@@ -61,6 +67,9 @@ func NewLauncher(c Config) (*Launcher, error) {
 	l.guard = g
 	l.done.Go(l.watchGuard)
 	l.done.Go(l.tidyLoop)
+	if c.Sandbox.Rooms() {
+		l.done.Go(l.prepareRooms)
+	}
 	return l, nil
 }
 
@@ -76,6 +85,7 @@ func (l *Launcher) Close() {
 	l.guard.release()
 	l.mu.Unlock()
 	l.done.Wait()
+	l.dissolveRooms()
 	l.tidy()
 }
 
@@ -162,10 +172,15 @@ func (l *Launcher) number(r *run) error {
 	if l.closed {
 		return errClosed
 	}
-	l.count++
-	r.mark = l.mark.run(l.count)
+	r.mark = l.nextMark()
 	l.runs[r.mark] = r
 	return nil
+}
+
+// nextMark needs mu.
+func (l *Launcher) nextMark() mark {
+	l.count++
+	return l.mark.run(l.count)
 }
 
 // started records the first process of a run, which only the run itself may reap.
@@ -173,7 +188,6 @@ func (l *Launcher) started(r *run) {
 	l.mu.Lock()
 	l.mains[r.pid] = struct{}{}
 	l.mu.Unlock()
-	r.mark.set(r.pid)
 }
 
 func (l *Launcher) forget(r *run) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -44,8 +45,11 @@ type output struct {
 func openPipes(s Spec) (*pipes, error) {
 	p := &pipes{}
 	err := p.addInput(s.Stdin)
-	for _, w := range []io.Writer{s.Stdout, s.Stderr} {
-		err = errors.Join(err, p.addOutput(w))
+	err = errors.Join(err, p.addOutput(s.Stdout))
+	if s.Together && err == nil {
+		err = p.addTwin()
+	} else {
+		err = errors.Join(err, p.addOutput(s.Stderr))
 	}
 	for _, data := range s.Extra {
 		err = errors.Join(err, p.addInput(data))
@@ -95,6 +99,16 @@ func (p *pipes) addOutput(to io.Writer) error {
 	return nil
 }
 
+// addTwin makes the last descriptor a second time.
+func (p *pipes) addTwin() error {
+	fd, err := unix.FcntlInt(uintptr(p.child[len(p.child)-1]), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	p.child = append(p.child, fd)
+	return nil
+}
+
 // files lists the program's descriptors for its start.
 func (p *pipes) files() []uintptr {
 	list := make([]uintptr, len(p.child))
@@ -110,6 +124,19 @@ func (p *pipes) closeChild() {
 		_ = syscall.Close(fd) // a pipe has nothing to flush
 	}
 	p.child = nil
+}
+
+// give has a user own the pipes, who may then open them by their names in /dev as well. 0 is nobody.
+func (p *pipes) give(user uint32) error {
+	if user == 0 {
+		return nil
+	}
+	for _, fd := range p.child {
+		if err := unix.Fchown(fd, int(user), int(user)); err != nil {
+			return fmt.Errorf("pipes: %w", err)
+		}
+	}
+	return nil
 }
 
 // abandon closes everything, for a program that never started.
@@ -166,11 +193,17 @@ func (p *pipes) cutOff() {
 
 // err gives the writers' errors.
 func (p *pipes) err() error {
-	return errors.Join(p.outputs[0].err, p.outputs[1].err)
+	var errs []error
+	for _, o := range p.outputs {
+		errs = append(errs, o.err)
+	}
+	return errors.Join(errs...)
 }
 
 // held tells whether an output was still open when reading was cut off.
-func (p *pipes) held() bool { return p.outputs[0].held || p.outputs[1].held }
+func (p *pipes) held() bool {
+	return slices.ContainsFunc(p.outputs, func(o *output) bool { return o.held })
+}
 
 func (o *output) drain() {
 	buf := chunks.Get().(*[]byte)

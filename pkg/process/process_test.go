@@ -21,17 +21,13 @@ import (
 
 // shared is the launcher of the tests that need none of their own.
 var shared = sync.OnceValue(func() *process.Launcher {
-	l, err := process.NewLauncher(process.Config{Seed: fmt.Sprint("shared ", os.Getpid())})
-	if err != nil {
-		panic(err)
-	}
-	return l
+	return newLauncher(fmt.Sprint("shared ", os.Getpid()))
 })
 
 var cleanEnv = []string{"PATH=/usr/local/bin:/usr/bin:/bin"}
 
 func sh(script string) process.Spec {
-	return process.Spec{Path: "/bin/sh", Args: []string{"-c", script}, Env: cleanEnv, Grace: 5 * time.Second, Timeout: time.Minute}
+	return process.Spec{Path: "/bin/sh", Args: []string{"-c", script}, Env: cleanEnv, Grace: 5 * time.Second, Timeout: time.Minute, Sandbox: policy()}
 }
 
 func run(t *testing.T, s process.Spec) process.Result {
@@ -90,7 +86,7 @@ func TestAProgramHasASessionOfItsOwn(t *testing.T) {
 
 func TestWhatCannotStartHasAClass(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := folder(t)
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), mode); err != nil {
@@ -108,16 +104,16 @@ func TestWhatCannotStartHasAClass(t *testing.T) {
 		{"a file on the way", file("plain", "x", 0o600) + "/x", "", process.NotFound, ""},
 		{"not executable", file("noexec", "#!/bin/sh\n", 0o600), "", process.NotExecutable, ""},
 		{"a folder", dir, "", process.NotExecutable, ""},
-		{"neither binary nor script", file("text", "hello\n", 0o700), "", process.ExecFormat, "#!"},
-		{"an empty file", file("empty", "", 0o700), "", process.ExecFormat, ""},
-		{"a binary of another machine", file("elf", "\x7fELF\x02\x01\x01", 0o700), "", process.ExecFormat, ""},
-		{"interpreter is missing", file("interp", "#!/no/such/perl -w\n", 0o700), "", process.BadInterpreter, "/no/such/perl -w"},
-		{"Windows line ending", file("crlf", "#!/bin/sh\r\necho hi\r\n", 0o700), "", process.BadInterpreter, "carriage return"},
+		{"neither binary nor script", file("text", "hello\n", 0o755), "", process.ExecFormat, "#!"},
+		{"an empty file", file("empty", "", 0o755), "", process.ExecFormat, ""},
+		{"a binary of another machine", file("elf", "\x7fELF\x02\x01\x01", 0o755), "", process.ExecFormat, ""},
+		{"interpreter is missing", file("interp", "#!/no/such/perl -w\n", 0o755), "", process.BadInterpreter, "/no/such/perl -w"},
+		{"Windows line ending", file("crlf", "#!/bin/sh\r\necho hi\r\n", 0o755), "", process.BadInterpreter, "carriage return"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := shared().Run(t.Context(), process.Spec{Path: tt.path, Dir: tt.dir})
+			_, err := shared().Run(t.Context(), process.Spec{Path: tt.path, Dir: tt.dir, Sandbox: policy()})
 			var spawn *process.SpawnError
 			if !errors.As(err, &spawn) {
 				t.Fatalf("got %v, want a SpawnError", err)
@@ -287,10 +283,7 @@ func TestKillCutsAGraceShort(t *testing.T) {
 
 func TestUseAfterClose(t *testing.T) {
 	t.Parallel()
-	l, err := process.NewLauncher(process.Config{Seed: t.Name()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLauncher(t.Name())
 	l.Close()
 	l.Close()
 	if _, err := l.Run(t.Context(), sh("exit 0")); err == nil {
@@ -313,4 +306,24 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestTwoOutputsTogetherKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	s := sh(`for i in 1 2 3; do echo out $i; echo err $i >&2; done`)
+	s.Stdout, s.Together = &out, true
+	run(t, s)
+	if diff := cmp.Diff("out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\n", out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAFileIsBounded(t *testing.T) {
+	t.Parallel()
+	s := sh(`exec head -c 100000 /dev/zero > "$0"`)
+	s.Args, s.MaxFile = append(s.Args, filepath.Join(folder(t), "big")), 4096
+	if res := run(t, s); res.Signal != syscall.SIGXFSZ {
+		t.Errorf("ended by %v", res.Signal)
+	}
 }

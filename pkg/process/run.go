@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/attune/attune/pkg/sandbox"
 )
 
 // Spec describes a program to run.
@@ -22,11 +24,19 @@ type Spec struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
+	Together bool // stderr goes into stdout, in the order of writing; Stderr is not used
+
 	Environ string // an environment string that only this program has; "" if there is none
 
 	Timeout   time.Duration // 0: none
 	Grace     time.Duration // between TERM and KILL
 	WaitDelay time.Duration // how long output may stay open after the program's end; 0: DefaultWaitDelay
+
+	MaxFile int64 // bytes of a file that it may write; 0: no bound
+
+	Sandbox *sandbox.Policy // what it may do, in the sandbox of the launcher; nil: what this process may
+
+	Started func(pid int) // told of the first process before its first instruction; nil: nobody is
 
 	Kill <-chan struct{} // closed when the program must end at once, without a grace; may be nil
 }
@@ -63,6 +73,8 @@ type run struct {
 	spec   Spec
 	pipes  *pipes
 	mark   mark
+	room   *room // nil: it has none of its own
+	group  *sandbox.Group
 	pid    int
 	exited chan struct{} // closed when the first process has ended; it is not reaped yet
 	Result
@@ -80,6 +92,7 @@ func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
 		return Result{}, fmt.Errorf("start %s: %w", s.Path, err)
 	}
 	defer l.forget(r)
+	defer func() { l.leave(r.room); l.release(r.group) }()
 	if err := r.start(); err != nil {
 		return Result{}, err
 	}
@@ -93,10 +106,14 @@ func (r *run) start() (err error) {
 		return &SpawnError{Class: Resources, Path: r.spec.Path, Err: err}
 	}
 	r.Started = time.Now()
+	if err := r.pipes.give(r.spec.Sandbox.Owner()); err != nil {
+		r.pipes.abandon()
+		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+	}
 	attr := &syscall.ProcAttr{
 		Dir: r.spec.Dir, Env: r.spec.Env, Files: r.pipes.files(), Sys: &syscall.SysProcAttr{Setsid: true},
 	}
-	if err := spawn(r.spec, attr, r.started); err != nil {
+	if err := r.spawn(attr); err != nil {
 		r.pipes.abandon()
 		return spawnError(r.spec, err)
 	}
@@ -106,9 +123,37 @@ func (r *run) start() (err error) {
 	return nil
 }
 
+func (r *run) spawn(attr *syscall.ProcAttr) error {
+	if r.spec.Sandbox == nil {
+		return spawn(r.spec, attr, r.started)
+	}
+	if err := r.l.enter(r); err != nil {
+		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+	}
+	return r.spawnInside(attr)
+}
+
 func (r *run) started(pid int) {
 	r.pid = pid
 	r.l.started(r)
+	r.spec.Sandbox.AsOwner(r.limit)
+	if r.spec.Started == nil {
+		return
+	}
+	told := make(chan struct{})
+	go func() { defer close(told); r.spec.Started(pid) }() // not on this thread, which may be in the program's sandbox
+	<-told
+}
+
+// limit marks the program and bounds it.
+func (r *run) limit() {
+	r.mark.set(r.pid)
+	if most := uint64(max(r.spec.MaxFile, 0)); most > 0 {
+		_ = unix.Prlimit(r.pid, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: most, Max: most}, nil) // a bound for accidents only
+	}
+	if r.spec.Sandbox != nil {
+		r.group = r.l.sandbox.Bound(r.spec.Sandbox, r.pid)
+	}
 }
 
 // watch notices the end of the first process without reaping it: until then its number is its own, so

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Class says why a program could not be started.
@@ -20,6 +22,7 @@ const (
 	ExecFormat     Class = "exec_format"     // neither a binary of this machine nor a script with "#!"
 	BadInterpreter Class = "bad_interpreter" // the program behind "#!", or the binary's loader, does not exist
 	Resources      Class = "resources"       // no memory, processes or file descriptors left
+	Isolation      Class = "isolation"       // it could not be put into its sandbox
 	Other          Class = "other"
 )
 
@@ -43,12 +46,18 @@ func (e *SpawnError) Error() string {
 func (e *SpawnError) Unwrap() error { return e.Err }
 
 func spawnError(s Spec, err error) error {
+	if _, ok := errors.AsType[*SpawnError](err); ok {
+		return err
+	}
 	e := &SpawnError{Class: Other, Path: s.Path, Err: err}
 	switch {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
 		e.Class, e.Hint = missing(s)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EISDIR):
 		e.Class = NotExecutable
+		if s.Sandbox != nil && unix.Access(s.Path, unix.X_OK) == nil {
+			e.Hint = "its sandbox does not let it reach the file, or the interpreter behind it"
+		}
 	case errors.Is(err, syscall.ENOEXEC):
 		e.Class, e.Hint = ExecFormat, `not a program of this machine, and no "#!" line`
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE),

@@ -13,11 +13,14 @@ const (
 	killPause = 10 * time.Millisecond
 )
 
-// owns tells whether a process belongs to the run. The mark decides; what has none of ours may have been
+// owns tells whether a process belongs to the run. In a room it is the room that decides, else the mark; what has none of ours may have been
 // forked before it was set, and is known by its session or its environment.
 func (r *run) owns(pid int) bool {
 	if pid == r.pid {
 		return false
+	}
+	if r.room != nil {
+		return r.room.holds(pid)
 	}
 	if m := markOf(pid); r.mark.family(m) {
 		return m == r.mark
@@ -31,6 +34,9 @@ func (r *run) owns(pid int) bool {
 // leftovers tells whether any process of the tree outlived the first one: its orphans have come to us. Those
 // that have ended are reaped on the way.
 func (r *run) leftovers() bool {
+	if r.room != nil {
+		return r.room.populated()
+	}
 	found := false
 	for _, pid := range adopted() {
 		if r.l.isMain(pid) || !r.owns(pid) {
@@ -76,6 +82,7 @@ func (r *run) killTree() {
 
 func (r *run) killOnce() (alive int) {
 	_ = syscall.Kill(-r.pid, syscall.SIGKILL) // it may have ended
+	r.room.kill()
 	for _, pid := range every() {
 		if killIf(pid, syscall.SIGKILL, r.owns) {
 			alive++

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	shared().Close()
+	if s := box(); s != nil {
+		_ = s.Close()
+	}
 	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -206,14 +209,11 @@ func TestOneProgramsEndLeavesOthersAlone(t *testing.T) {
 
 func TestEndedOrphansDoNotPileUp(t *testing.T) {
 	t.Parallel()
-	l, err := process.NewLauncher(process.Config{Seed: t.Name() + fmt.Sprint(os.Getpid())})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLauncher(t.Name() + fmt.Sprint(os.Getpid()))
 	defer l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	program := filepath.Join(t.TempDir(), "orphan")
+	program := filepath.Join(folder(t), "orphan")
 	if err := os.Symlink("/bin/true", program); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func zombies(name string) (n int) {
 
 // beRunner is the process that the tests below kill.
 func beRunner(seed, script string) {
-	l, err := process.NewLauncher(process.Config{Seed: seed, Environ: "SEED=" + seed})
+	l, err := process.NewLauncher(process.Config{Seed: seed, Environ: "SEED=" + seed, Sandbox: box()})
 	if err != nil {
 		panic(err)
 	}
@@ -275,7 +275,7 @@ func startRunner(t *testing.T, seed, script string) victim {
 		t.Fatal(err)
 	}
 	p, err := os.StartProcess(self, []string{self, "-test.run=^$"}, &os.ProcAttr{
-		Env: append(cleanEnv, "PROCESS_TEST_SEED="+seed, "PROCESS_TEST_SCRIPT="+script), Files: []*os.File{nil, w, os.Stderr},
+		Env: append(cleanEnv, "PROCESS_TEST_SEED="+seed, "PROCESS_TEST_SCRIPT="+script, envMode+"="+mode()), Files: []*os.File{nil, w, os.Stderr},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -356,11 +356,20 @@ func TestAKilledGuardIsReplaced(t *testing.T) {
 
 func guardOf(t *testing.T, parent int) int {
 	t.Helper()
-	pid, ok := findGuard(parent)
-	if !ok {
-		t.Fatal("no guard")
-	}
-	return pid
+	var guard int
+	eventually(t, 5*time.Second, "a guard", func() bool {
+		pid, ok := findGuard(parent)
+		guard = pid
+		return ok
+	})
+	return guard
+}
+
+// isChild says whether a process's stat line names this parent, and the process is not a zombie. The state and the
+// parent follow the last parenthesis: a program's name may hold some too. See proc_pid_stat(5).
+func isChild(stat []byte, parent int) bool {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	return len(fields) > 1 && string(fields[0]) != "Z" && string(fields[1]) == strconv.Itoa(parent)
 }
 
 func findGuard(parent int) (int, bool) {
@@ -368,7 +377,7 @@ func findGuard(parent int) (int, bool) {
 	for _, name := range lines {
 		line, _ := os.ReadFile(name)
 		stat, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "stat"))
-		if bytes.HasPrefix(line, []byte(process.GuardName+"\x00")) && bytes.Contains(stat, fmt.Appendf(nil, ") S %d ", parent)) {
+		if bytes.HasPrefix(line, []byte(process.GuardName+"\x00")) && isChild(stat, parent) {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 			return pid, err == nil
 		}

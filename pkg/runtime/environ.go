@@ -17,8 +17,27 @@ const (
 	EnvResultFile = "ATTUNE_RESULT_FILE"
 )
 
-// Environ is the environment of a program, all of it.
-func (s *Set) Environ(i Identity) []string {
+// ownEnv are the names that every program has from Attune, besides those that begin with ATTUNE_.
+var ownEnv = []string{"HOME", "TMPDIR", "PATH", "LANG"}
+
+// Program is what to start for one execution.
+type Program struct {
+	Path string
+	Args []string
+	Env  []string // all of it
+}
+
+// Program gives what to start for an execution of a command's action.
+func (s *Set) Program(c Command, i Identity) Program {
+	if c.container != nil {
+		return c.container.start(s, i)
+	}
+	env := append(i.strings(), "PATH="+before(s.path, c.Folders...))
+	return Program{Path: c.Path, Args: c.Args, Env: append(env, c.Env...)}
+}
+
+// strings are those of the environment that tell a program about its execution.
+func (i Identity) strings() []string {
 	return []string{
 		EnvExecution + "=" + i.Execution,
 		EnvResultFile + "=" + i.ResultFile,
@@ -26,7 +45,6 @@ func (s *Set) Environ(i Identity) []string {
 		"ATTUNE_ATTEMPT=" + strconv.Itoa(i.Attempt),
 		"HOME=" + i.WorkDir,
 		"TMPDIR=" + i.WorkDir,
-		"PATH=" + s.path,
 		"LANG=C.UTF-8",
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,9 +40,38 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var detected = sync.OnceValue(func() []runtime.Found {
-	return runtime.Detect(context.Background(), os.Getenv("PATH")+":"+runtime.DefaultPath)
+var definitions = sync.OnceValue(func() []runtime.Definition {
+	defs, err := runtime.Definitions()
+	if err != nil {
+		panic(err)
+	}
+	return defs
 })
+
+// passedOver is why what is here does not work. It is complete when detected has answered.
+var passedOver = map[string][]error{}
+
+// detected is what this machine has, version managers included.
+var detected = sync.OnceValue(func() []runtime.Found {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		panic(err)
+	}
+	return runtime.Detect(context.Background(), runtime.DetectConfig{
+		Definitions: definitions(), Path: os.Getenv("PATH") + ":" + runtime.DefaultPath, Home: home,
+		PassedOver: func(name string, err error) { passedOver[name] = append(passedOver[name], err) },
+	})
+})
+
+// of gives those of a runtime.
+func of(name string, found []runtime.Found) (some []runtime.Found) {
+	for _, f := range found {
+		if f.Name == name {
+			some = append(some, f)
+		}
+	}
+	return some
+}
 
 // packOf makes a pack with those files.
 func packOf(t *testing.T, files map[string]string) string {
@@ -61,7 +91,7 @@ func packOf(t *testing.T, files map[string]string) string {
 
 func set(t *testing.T, found []runtime.Found) *runtime.Set {
 	t.Helper()
-	s, err := runtime.NewSet(found, t.TempDir(), runtime.DefaultPath)
+	s, err := runtime.NewSet(runtime.SetConfig{Definitions: definitions(), Found: found, Dir: t.TempDir(), Path: runtime.DefaultPath})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,18 +104,27 @@ type outcome struct {
 	stdout, stderr, result string
 }
 
+// executions counts those of all tests.
+var executions atomic.Int32
+
 // call runs an action of a pack as a runner would.
 func call(t *testing.T, s *runtime.Set, dir string, a pack.Action, given string) outcome {
 	t.Helper()
-	c, err := s.Command(dir, a)
+	return callAt(t, s, runtime.Location{Pack: dir}, a, given)
+}
+
+func callAt(t *testing.T, s *runtime.Set, at runtime.Location, a pack.Action, given string) outcome {
+	t.Helper()
+	c, err := s.Command(at, a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	id := runtime.Identity{Execution: "id1", Action: "p." + a.Name, Attempt: 2, ResultFile: filepath.Join(work, "result.json"), WorkDir: work}
+	id := runtime.Identity{Execution: fmt.Sprintf("id%d-%d", os.Getpid(), executions.Add(1)), Action: "p." + a.Name, Attempt: 2, ResultFile: filepath.Join(work, "result.json"), WorkDir: work}
 	var stdout, stderr bytes.Buffer
+	p := s.Program(c, id)
 	spec := process.Spec{
-		Path: c.Path, Args: c.Args, Dir: work, Env: s.Environ(id), Stdin: []byte(given),
+		Path: p.Path, Args: p.Args, Dir: work, Env: p.Env, Stdin: []byte(given),
 		Stdout: &stdout, Stderr: &stderr, Timeout: time.Minute,
 	}
 	if c.Variables {
@@ -112,42 +151,6 @@ func call(t *testing.T, s *runtime.Set, dir string, a pack.Action, given string)
 
 func given(parameters string) string {
 	return `{"execution": {"id": "id1"}, "parameters": ` + parameters + `, "secrets": {"KEY": "s3cret"}, "config": {"url": "u"}}`
-}
-
-func TestDetectTellsVersionsOfWhatItRan(t *testing.T) {
-	t.Parallel()
-	got := map[string]runtime.Found{}
-	for _, f := range detected() {
-		got[f.Name] = f
-	}
-	for _, name := range []string{runtime.Shell, runtime.Python, runtime.Node} {
-		f, ok := got[name]
-		if !ok || f.Version == "" || !filepath.IsAbs(f.Path) || strings.Contains(f.Path, "shims") {
-			t.Errorf("%s: %+v", name, f)
-		}
-	}
-	if _, ok := got[runtime.Native]; !ok {
-		t.Error("native programs need nothing, and are not there")
-	}
-}
-
-func TestDetectPassesOverWhatDoesNotWork(t *testing.T) {
-	t.Parallel()
-	bin := t.TempDir()
-	broken := "#!/bin/sh\necho nonsense >&2\nexit 1\n"
-	if err := os.WriteFile(filepath.Join(bin, "python3"), []byte(broken), 0o755); err != nil { //nolint:gosec // a program
-		t.Fatal(err)
-	}
-	for _, f := range runtime.Detect(t.Context(), bin+":"+runtime.DefaultPath) {
-		if f.Name == runtime.Python && strings.HasPrefix(f.Path, bin) {
-			t.Errorf("found the broken one: %+v", f)
-		}
-	}
-	for _, f := range runtime.Detect(t.Context(), bin) {
-		if f.Name != runtime.Native {
-			t.Errorf("found %+v in a folder without any", f)
-		}
-	}
 }
 
 func TestPlainProgramsGetTheirInputAndNothingElse(t *testing.T) {
@@ -178,7 +181,7 @@ func TestNativeProgramsRunAsTheyStand(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "run"), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	if out := call(t, set(t, nil), dir, pack.Action{Runtime: runtime.Native, EntryPoint: "run"}, "{}"); out.stdout != "here\n" {
+	if out := call(t, set(t, of(runtime.Native, detected())), dir, pack.Action{Runtime: runtime.Native, EntryPoint: "run"}, "{}"); out.stdout != "here\n" {
 		t.Errorf("%+v", out)
 	}
 }
@@ -197,7 +200,7 @@ func TestAShellScriptChoosesItsShell(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"crlf.sh", "gone.sh", "other.sh"} {
-		_, err := s.Command(dir, pack.Action{Runtime: runtime.Shell, EntryPoint: name})
+		_, err := s.Command(runtime.Location{Pack: dir}, pack.Action{Runtime: runtime.Shell, EntryPoint: name})
 		var spawn *process.SpawnError
 		if !errors.As(err, &spawn) || spawn.Class != process.BadInterpreter {
 			t.Errorf("%s: %v", name, err)
@@ -239,97 +242,6 @@ func TestNamesThatAreNoVariables(t *testing.T) {
 		if err := runtime.CheckVariable(name); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-// pythons lists every Python here that the wrapper is promised for.
-func pythons(t *testing.T) (found []runtime.Found) {
-	t.Helper()
-	home, err := os.UserHomeDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bins, err := filepath.Glob(filepath.Join(home, ".pyenv/versions/*/bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range append(bins, runtime.DefaultPath) {
-		for _, f := range runtime.Detect(t.Context(), dir) {
-			if f.Name == runtime.Python {
-				found = append(found, f)
-			}
-		}
-	}
-	return found
-}
-
-const pythonActions = `
-import sys
-import helper
-
-def run(host, force=False, secrets=None, config=None, execution=None):
-    print("log", helper.NAME, sys.argv[1:])
-    return {"host": host, "force": force, "secret": secrets["KEY"], "url": config["url"], "id": execution["id"]}
-
-async def later(n):
-    return n + 1
-
-def everything(**parameters):
-    return parameters
-
-def nothing():
-    print("only a log")
-
-def nan():
-    return float("nan")
-
-def odd():
-    return {1, 2}
-
-def fail():
-    raise ValueError("no good")
-
-def leave():
-    sys.exit(7)
-
-value = 3
-`
-
-func TestPythonFunctions(t *testing.T) {
-	t.Parallel()
-	dir := packOf(t, map[string]string{"actions/act.py": pythonActions, "actions/helper.py": "NAME = 'helper'\n"})
-	found := pythons(t)
-	if len(found) == 0 {
-		t.Fatal("no Python")
-	}
-	tests := []struct {
-		function, parameters, result string
-		exit                         int
-		stderr                       string
-	}{
-		{"run", `{"host": "ü", "force": true}`, `{"host": "\u00fc", "force": true, "secret": "s3cret", "url": "u", "id": "id1"}`, 0, ""},
-		{"later", `{"n": 9007199254740993}`, `9007199254740994`, 0, ""},
-		{"everything", `{"a": [1, {"b": null}]}`, `{"a": [1, {"b": null}]}`, 0, ""},
-		{"nothing", `{}`, ``, 0, ""},
-		{"nan", `{}`, `NaN`, 0, ""},
-		{"odd", `{}`, `!Object of type`, 0, ""},
-		{"fail", `{}`, ``, 1, "no good"},
-		{"leave", `{}`, ``, 7, ""},
-		{"run", `{"hots": 1}`, ``, 1, "unexpected keyword argument 'hots'"},
-		{"value", `{}`, ``, 1, "has no function value"},
-		{"missing", `{}`, ``, 1, "act.py has no function missing"},
-	}
-	for _, f := range found {
-		t.Run(f.Version, func(t *testing.T) {
-			t.Parallel()
-			s := set(t, []runtime.Found{f})
-			for _, tt := range tests {
-				out := call(t, s, dir, pack.Action{Runtime: runtime.Python, EntryPoint: "actions/act.py:" + tt.function}, given(tt.parameters))
-				if out.ExitCode != tt.exit || !strings.HasPrefix(out.result, tt.result) || (tt.result == "") != (out.result == "") || !strings.Contains(out.stderr, tt.stderr) {
-					t.Errorf("%s: exit %d, result %q, stderr %q", tt.function, out.ExitCode, out.result, out.stderr)
-				}
-			}
-		})
 	}
 }
 
@@ -387,7 +299,7 @@ func TestWhatCannotBeStarted(t *testing.T) {
 		runtime, entry string
 		want           error
 	}{
-		{"ruby", "a.sh", runtime.ErrNoRuntime},
+		{"cobol", "a.sh", runtime.ErrNoRuntime},
 		{"shell", "b.sh", runtime.ErrEntryPoint},
 		{"shell", "../a.sh", runtime.ErrEntryPoint},
 		{"shell", "/bin/sh", runtime.ErrEntryPoint},
@@ -396,11 +308,11 @@ func TestWhatCannotBeStarted(t *testing.T) {
 		{"native", "a.bin:run", runtime.ErrEntryPoint},
 	}
 	for _, tt := range tests {
-		if _, err := s.Command(dir, pack.Action{Name: "x", Runtime: tt.runtime, EntryPoint: tt.entry}); !errors.Is(err, tt.want) {
+		if _, err := s.Command(runtime.Location{Pack: dir}, pack.Action{Name: "x", Runtime: tt.runtime, EntryPoint: tt.entry}); !errors.Is(err, tt.want) {
 			t.Errorf("%s %s: %v, want %v", tt.runtime, tt.entry, err, tt.want)
 		}
 	}
-	if _, err := set(t, nil).Command(dir, pack.Action{Name: "x", Runtime: "shell", EntryPoint: "a.sh"}); !errors.Is(err, runtime.ErrNoRuntime) {
+	if _, err := set(t, nil).Command(runtime.Location{Pack: dir}, pack.Action{Name: "x", Runtime: "shell", EntryPoint: "a.sh"}); !errors.Is(err, runtime.ErrNoRuntime) {
 		t.Errorf("no shell here: %v", err)
 	}
 }
@@ -417,7 +329,7 @@ func TestWrappersAreWrittenOnceAndMended(t *testing.T) {
 	}
 	var first []string
 	for range 2 {
-		if _, err := runtime.NewSet(nil, dir, runtime.DefaultPath); err != nil {
+		if _, err := runtime.NewSet(runtime.SetConfig{Definitions: definitions(), Dir: dir, Path: runtime.DefaultPath}); err != nil {
 			t.Fatal(err)
 		}
 		if first == nil {
@@ -429,7 +341,7 @@ func TestWrappersAreWrittenOnceAndMended(t *testing.T) {
 			}
 		}
 	}
-	if diff := cmp.Diff(first, files()); diff != "" || len(first) != 2 {
+	if diff := cmp.Diff(first, files()); diff != "" || len(first) != 3 {
 		t.Error(first, diff)
 	}
 	for _, f := range files() {

@@ -27,10 +27,7 @@ var shells = []string{"sh", "bash", "dash", "ash", "ksh", "mksh"}
 
 // shell starts a script by the shell that its first line names, with the options given there; without such a
 // line by the one that was found. The file need not be executable.
-func (s *Set) shell(found Found, file, function string, variables bool) (Command, error) {
-	if function != "" {
-		return Command{}, fmt.Errorf("%s: a shell script has no function %q: %w", filepath.Base(file), function, ErrEntryPoint)
-	}
+func (s *Set) shell(found Found, file string, variables bool) (Command, error) {
 	c := Command{Path: found.Path, Variables: variables}
 	line, crlf := process.Interpreter(file)
 	if line != "" || crlf {

@@ -12,10 +12,11 @@ import (
 
 // writeWrapper puts a wrapper into a folder named by its content, so that versions of Attune do not disturb
 // each other's.
-func writeWrapper(dir, name string) (string, error) {
-	text, err := wrappers.ReadFile(name)
+func writeWrapper(dir string, d Definition) (string, error) {
+	name := filepath.Base(d.Run.Wrapper)
+	text, err := fs.ReadFile(d.folder, d.Run.Wrapper)
 	if err != nil {
-		return "", fmt.Errorf("wrapper %s: %w", name, err)
+		return "", fmt.Errorf("wrapper %s of runtime %s: %w", name, d.Name, err)
 	}
 	sum := sha256.Sum256(text)
 	folder := filepath.Join(dir, hex.EncodeToString(sum[:8]))
@@ -24,7 +25,7 @@ func writeWrapper(dir, name string) (string, error) {
 		return file, nil
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // actions may run as other users
-		return "", fmt.Errorf("wrapper %s: %w", name, err)
+		return "", fmt.Errorf("wrapper %s of runtime %s: %w", name, d.Name, err)
 	}
 	return file, replace(file, text)
 }

@@ -25,8 +25,21 @@ type Schema struct {
 // Fault is one thing that is wrong with a value.
 type Fault struct {
 	Path    []string // keys and indexes from the top; empty means the value itself
+	Kind    Kind
 	Message string
 }
+
+// Kind is a kind of fault, for those who sort them.
+type Kind string
+
+// The kinds of faults.
+const (
+	KindValue    Kind = ""         // the value is not allowed
+	KindType     Kind = "type"     // it is of the wrong type
+	KindRequired Kind = "required" // it is missing
+	KindUnknown  Kind = "unknown"  // nobody knows the property
+	KindName     Kind = "name"     // the property's name is not allowed
+)
 
 // Field gives the path as users write it: "hosts.3.name".
 func (f Fault) Field() string { return strings.Join(f.Path, ".") }
@@ -68,13 +81,15 @@ func CompileValue(tree any) (*Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
+	c.RegisterVocabulary(secretVocabulary)
+	c.AssertVocabs()
 	c.UseLoader(noLoader{})
 	if err := c.AddResource(location, tree); err != nil {
-		return nil, compileFaults(err)
+		return nil, compileFaults(err, tree)
 	}
 	compiled, err := c.Compile(location)
 	if err != nil {
-		return nil, compileFaults(err)
+		return nil, compileFaults(err, tree)
 	}
 	return &Schema{compiled: compiled}, nil
 }
@@ -97,7 +112,7 @@ func (s *Schema) Validate(v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &invalid):
-		return collect(invalid)
+		return collect(invalid, v)
 	default:
 		return Faults{{Message: err.Error()}}
 	}

@@ -40,6 +40,7 @@ const hostSchema = `{"type":"object","required":["host","port"],"additionalPrope
 	"url":{"type":"string","format":"uri"},
 	"tags":{"type":"array","items":{"type":"string"},"maxItems":3},
 	"either":{"oneOf":[{"type":"string"},{"type":"object","required":["a"]}]},
+	"forms":{"anyOf":[{"propertyNames":{"pattern":"^a"}},{"type":"string"}]},
 	"map":{"propertyNames":{"enum":["a","b"]}},
 	"secret":{"type":"string","secret":true,"maxLength":3}}}`
 
@@ -59,7 +60,8 @@ func TestValidateReportsEveryFaultWithItsPath(t *testing.T) {
 		"nested":           {`{"host":"web","port":80,"tags":["a",1,"b",2]}`, "tags: must have at most 3 items; tags.1: must be text, not a number; tags.3: must be text, not a number"},
 		"forms":            {`{"host":"web","port":80,"either":{}}`, "either: fits none of the allowed forms (must be text, not an object), (a: is required)"},
 		"not an object":    {`[]`, "must be an object, not a list"},
-		"names":            {`{"host":"web","port":80,"map":{"a":1,"c":2}}`, `the name of property "c" is not allowed: must be one of "a", "b"`},
+		"names":            {`{"host":"web","port":80,"map":{"a":1,"c":2}}`, `map.c: the name of property "c" is not allowed: must be one of "a", "b"`},
+		"names, in forms":  {`{"host":"web","port":80,"forms":{"x":1}}`, `forms: fits none of the allowed forms (x: the name of property "x" is not allowed: must match the pattern ^a), (must be text, not an object)`},
 		"value not shown":  {`{"host":"web","port":80,"secret":"hunter2"}`, "secret: must have at most 3 characters"},
 		"pattern no value": {`{"host":"Hunter2","port":80}`, "host: must match the pattern ^[a-z]+$"},
 	}

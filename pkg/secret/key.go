@@ -1,35 +1,22 @@
 package secret
 
 import (
+	"context"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-var (
-	// ErrKeyMissing is returned when there are secrets in the database and no key in the file.
-	ErrKeyMissing = errors.New("key of the secrets is missing")
-	// ErrKeyWrong is returned when the key in the file is not the one that the secrets are sealed with.
-	ErrKeyWrong = errors.New("key of the secrets is another one")
-	// ErrKeyFile is returned when the key's file is not what this package wrote, or others may read it.
-	ErrKeyFile = errors.New("key file is not acceptable")
-)
-
-// keyPrefix begins a key file, so that nothing else is taken for one.
+// keyPrefix begins a key in a file, so that nothing else is taken for one.
 const keyPrefix = "attune-key-1:"
 
-// Key seals data keys. It shows nothing of itself but its id.
+// Key is a Wrapper with a key that this process has. It shows nothing of itself but its id.
 type Key struct {
 	id   string
 	aead cipher.AEAD
@@ -37,6 +24,16 @@ type Key struct {
 
 // ID names the key; it follows from it and does not lead back to it.
 func (k *Key) ID() string { return k.id }
+
+// Wrap seals a data key.
+func (k *Key) Wrap(_ context.Context, dataKey, with []byte) ([]byte, error) {
+	return seal(k.aead, dataKey, with), nil
+}
+
+// Unwrap opens a data key.
+func (k *Key) Unwrap(_ context.Context, wrapped, with []byte) ([]byte, error) {
+	return open(k.aead, wrapped, with)
+}
 
 // LogValue keeps the key out of logs.
 func (k *Key) LogValue() slog.Value { return slog.StringValue("key " + k.id) }
@@ -56,76 +53,22 @@ func newKey(raw []byte) (*Key, error) {
 	return &Key{id: hex.EncodeToString(sum[:8]), aead: aead}, nil
 }
 
-// loadKey reads a key file. The error is fs.ErrNotExist when there is none.
-func loadKey(file string) (*Key, error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return nil, fmt.Errorf("key of the secrets: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %v, want 0400: %w", file, info.Mode(), ErrKeyFile)
-	}
-	content, err := os.ReadFile(filepath.Clean(file))
-	if err != nil {
-		return nil, fmt.Errorf("key of the secrets: %w", err)
-	}
-	defer clear(content)
-	text, ok := strings.CutPrefix(strings.TrimSpace(string(content)), keyPrefix)
-	raw, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(raw) != chacha20poly1305.KeySize {
-		return nil, fmt.Errorf("%s does not hold a key: %w", file, ErrKeyFile)
-	}
-	defer clear(raw)
-	return newKey(raw)
-}
-
-// createKey makes a key file, which must not exist, and gives its key.
-func createKey(file string) (*Key, error) {
+// freshLine is a new key as a line of a key file.
+func freshLine() string {
 	raw := make([]byte, chacha20poly1305.KeySize)
 	_, _ = rand.Read(raw) // it never fails
 	defer clear(raw)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("key of the secrets: %w", err)
-	}
-	if err := writeOnce(file, keyPrefix+base64.StdEncoding.EncodeToString(raw)+"\n"); err != nil {
-		return nil, fmt.Errorf("key of the secrets: %w", err)
-	}
-	return newKey(raw)
+	return keyPrefix + base64.StdEncoding.EncodeToString(raw) + "\n"
 }
 
-// writeOnce writes a file that appears whole, on the disk, or not at all, and never replaces another.
-func writeOnce(file, content string) (err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".key-")
-	if err != nil {
-		return err
+// parseKey reads a line that freshLine made.
+func parseKey(line []byte) (*Key, error) {
+	text := line[len(keyPrefix):]
+	raw := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	defer clear(raw)
+	n, err := base64.StdEncoding.Decode(raw, text)
+	if err != nil || n != chacha20poly1305.KeySize {
+		return nil, fmt.Errorf("not a key of %d bytes: %w", chacha20poly1305.KeySize, ErrKeyFile)
 	}
-	defer func() { err = errors.Join(err, tmp.Close(), ignoreAbsent(os.Remove(tmp.Name()))) }()
-	if err := tmp.Chmod(0o400); err != nil {
-		return err
-	}
-	if _, err := tmp.WriteString(content); err != nil {
-		return err
-	}
-	if err := tmp.Sync(); err != nil {
-		return err
-	}
-	if err := os.Link(tmp.Name(), file); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(file))
-}
-
-func ignoreAbsent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(filepath.Clean(dir))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return newKey(raw[:n])
 }

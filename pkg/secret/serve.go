@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,14 +19,16 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// Values gives the values of secrets; Store does.
+// Values gives the values of secrets, each of the first owner that has it; Store does.
 type Values interface {
-	Values(ctx context.Context, names []string) (map[string][]byte, error)
+	Values(ctx context.Context, owners []Owner, names []string) (map[string][]byte, error)
 }
 
-// Declarations tells which secrets an action declares, in the pack of that digest; Packs does.
+// Declarations tells which secrets an action or a sensor declares, in the pack of that digest; Packs does. Those that
+// a sensor's own configuration refers to are among them.
 type Declarations interface {
 	Declared(ctx context.Context, action pack.Ref, digest string) ([]string, error)
+	DeclaredBySensor(ctx context.Context, sensor pack.Ref, digest string) ([]string, error)
 }
 
 // ServeConfig describes who answers for secrets. All fields are required.
@@ -44,17 +45,25 @@ const (
 	queueGroup    = "secrets"
 )
 
-// Serve answers runners that ask for secrets, until ctx ends. Several copies share the work.
+// Serve answers runners and hosts of sensors that ask for secrets, until ctx ends. Several copies share the work.
 func Serve(ctx context.Context, c ServeConfig) error {
 	runners, err := c.Bus.JS.KeyValue(ctx, streams.BucketRunners)
 	if err != nil {
 		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketRunners, err)
 	}
+	sensors, err := c.Bus.JS.KeyValue(ctx, streams.BucketSensors)
+	if err != nil {
+		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketSensors, err)
+	}
+	configs, err := c.Bus.JS.KeyValue(ctx, streams.BucketConfigs)
+	if err != nil {
+		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketConfigs, err)
+	}
 	sub, err := c.Bus.Conn.QueueSubscribeSync(streams.RPCSecret, queueGroup)
 	if err != nil {
 		return fmt.Errorf("serve secrets: subscribe %s: %w", streams.RPCSecret, err)
 	}
-	r := responder{ServeConfig: c, runners: runners, facts: execution.NewFacts(c.Bus.JS)}
+	r := responder{ServeConfig: c, runners: runners, sensors: sensors, configs: configs, facts: execution.NewFacts(c.Bus.JS)}
 	var g errgroup.Group
 	g.SetLimit(servers)
 	for {
@@ -71,6 +80,8 @@ func Serve(ctx context.Context, c ServeConfig) error {
 type responder struct {
 	ServeConfig
 	runners jetstream.KeyValue
+	sensors jetstream.KeyValue
+	configs jetstream.KeyValue
 	facts   *execution.Facts
 }
 
@@ -109,27 +120,30 @@ func (r responder) answer(ctx context.Context, data []byte) (answer, error) {
 	if err != nil {
 		return answer{}, errors.Join(ErrRefused, err)
 	}
-	st, err := r.permit(ctx, q)
+	e, err := r.entitled(ctx, q)
 	if err != nil {
 		return answer{}, err
 	}
-	key, err := r.keyOf(ctx, st.Runner)
+	if err := q.within(e); err != nil {
+		return answer{}, err
+	}
+	g, err := r.given(ctx, q, e)
 	if err != nil {
 		return answer{}, err
 	}
-	values, err := r.Values.Values(ctx, q.Names)
-	if err != nil {
-		return answer{}, err
-	}
-	g := grant{Execution: q.Execution, Attempt: q.Attempt, Nonce: q.Nonce, Values: make(map[string]string, len(q.Names))}
-	for _, name := range q.Names {
-		g.Values[name] = string(values[name])
-	}
-	return sealTo(key, g)
+	return sealTo(e.key, g)
 }
 
-// permit gives the execution's state when it runs at that attempt and its action declares all the names.
-func (r responder) permit(ctx context.Context, q request) (execution.State, error) {
+// entitled tells what whoever asks may have.
+func (r responder) entitled(ctx context.Context, q request) (entitled, error) {
+	if q.Sensor != "" {
+		return r.entitledSensor(ctx, q)
+	}
+	return r.entitledExecution(ctx, q)
+}
+
+// running gives the execution's state when it runs at that attempt.
+func (r responder) running(ctx context.Context, q request) (execution.State, error) {
 	st, err := r.facts.Find(ctx, q.Execution)
 	if errors.Is(err, execution.ErrNotFound) || errors.Is(err, streams.ErrBadToken) {
 		return st, fmt.Errorf("execution %.60q is not known: %w", q.Execution, ErrRefused)
@@ -139,19 +153,6 @@ func (r responder) permit(ctx context.Context, q request) (execution.State, erro
 	}
 	if st.Status != streams.Running || st.Attempt != q.Attempt {
 		return st, fmt.Errorf("execution %s is %s at attempt %d, asked for attempt %d: %w", st.ID, st.Status, st.Attempt, q.Attempt, ErrRefused)
-	}
-	action, err := pack.ParseRef(st.Action)
-	if err != nil {
-		return st, fmt.Errorf("execution %s: %w: %w", st.ID, ErrRefused, err)
-	}
-	declared, err := r.Declarations.Declared(ctx, action, st.PackDigest)
-	if err != nil {
-		return st, fmt.Errorf("execution %s: secrets of action %s: %w", st.ID, action, err)
-	}
-	for _, n := range q.Names {
-		if !slices.Contains(declared, n) {
-			return st, fmt.Errorf("action %s does not declare secret %s: %w", action, n, ErrRefused)
-		}
 	}
 	return st, nil
 }

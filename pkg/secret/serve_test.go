@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,18 +37,24 @@ type world struct {
 	client *secret.Client
 	facts  *execution.Facts
 	state  execution.State
+
+	strange atomic.Bool // nobody installed the pack
 }
 
 // inMemory are values for tests that are not about how they are stored.
 type inMemory map[string][]byte
 
-func (m inMemory) Values(_ context.Context, names []string) (map[string][]byte, error) {
+func (m inMemory) Values(_ context.Context, _ []secret.Owner, names []string) (map[string][]byte, error) {
 	for _, n := range names {
 		if _, ok := m[n]; !ok {
 			return nil, fmt.Errorf("%s: %w", n, secret.ErrNotFound)
 		}
 	}
 	return m, nil
+}
+
+func declared(names ...string) func() secret.Wanted {
+	return func() secret.Wanted { return secret.Wanted{Declared: names} }
 }
 
 func newWorld(t *testing.T) *world {
@@ -117,9 +124,14 @@ func (w *world) installPack(t *testing.T) string {
 	return digest
 }
 
+// Installed implements secret.Registry.
+func (w *world) Installed(_ context.Context, pack, digest string) (bool, error) {
+	return pack == "demo" && digest != "" && !w.strange.Load(), nil
+}
+
 func (w *world) serve(t *testing.T) {
 	t.Helper()
-	packs, err := secret.NewPacks(t.Context(), w.bus.JS, t.TempDir())
+	packs, err := secret.NewPacks(t.Context(), w.bus.JS, w, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,8 +182,8 @@ func TestARunningExecutionGetsWhatItsActionDeclares(t *testing.T) {
 	traffic := w.spy(t)
 	w.advance(t, streams.Running, "r1")
 	for range 2 {
-		got, err := w.client.Fetch(t.Context(), w.state.ID, 1, []string{"TOKEN"})
-		if err != nil || len(got) != 1 || got["TOKEN"] != canary {
+		got, err := w.client.Fetch(t.Context(), w.state.ID, 1, declared("TOKEN"))
+		if err != nil || len(got.Declared) != 1 || got.Declared["TOKEN"] != canary {
 			t.Fatalf("fetch: %v, %v", got, err)
 		}
 	}
@@ -184,8 +196,8 @@ func TestOnlyWhatWasAskedForIsGiven(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t) // whose store gives more than it is asked for
 	running(t, w)
-	got, err := w.client.Fetch(t.Context(), w.state.ID, 1, []string{"TOKEN"})
-	if err != nil || len(got) != 1 || got["TOKEN"] != canary {
+	got, err := w.client.Fetch(t.Context(), w.state.ID, 1, declared("TOKEN"))
+	if err != nil || len(got.Declared) != 1 || got.Declared["TOKEN"] != canary {
 		t.Errorf("fetch: %v, %v", got, err)
 	}
 }
@@ -226,11 +238,11 @@ func TestNobodyElseGetsSecrets(t *testing.T) {
 		"another attempt":           {running, 2, []string{"TOKEN"}, secret.ErrRefused, "attempt"},
 		"a name not declared":       {running, 1, []string{"TOKEN", "UNDECLARED"}, secret.ErrRefused, "UNDECLARED"},
 		"declared but never set":    {running, 1, []string{"TOKEN", "MISSING"}, secret.ErrRefused, "MISSING"},
-		"no name":                   {running, 1, nil, secret.ErrRefused, ""},
 		"a name that is none":       {running, 1, []string{"a b"}, secret.ErrRefused, "a b"},
 		"runs on another runner":    {elsewhere, 1, []string{"TOKEN"}, secret.ErrRefused, "not sealed to this runner"},
 		"its runner has no key":     {keyless, 1, []string{"TOKEN"}, secret.ErrUnavailable, ""},
 		"its runner has no entry":   {vanished, 1, []string{"TOKEN"}, secret.ErrUnavailable, ""},
+		"nobody installed its pack": {strange, 1, []string{"TOKEN"}, secret.ErrRefused, "was not installed"},
 		"its pack is not available": {packless, 1, []string{"TOKEN"}, secret.ErrUnavailable, ""},
 	}
 	for name, tt := range tests {
@@ -238,8 +250,8 @@ func TestNobodyElseGetsSecrets(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			tt.before(t, w)
-			got, err := w.client.Fetch(t.Context(), w.state.ID, tt.attempt, tt.names)
-			if got != nil || !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
+			got, err := w.client.Fetch(t.Context(), w.state.ID, tt.attempt, declared(tt.names...))
+			if got.Declared != nil || !errors.Is(err, tt.want) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("fetch: %v, %v", got, err)
 			}
 			if strings.Contains(err.Error(), canary) {
@@ -247,6 +259,13 @@ func TestNobodyElseGetsSecrets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// strange is what somebody did who may write to the object store, and named that pack in a fact.
+func strange(t *testing.T, w *world) {
+	t.Helper()
+	running(t, w)
+	w.strange.Store(true)
 }
 
 func running(t *testing.T, w *world) {
@@ -299,7 +318,7 @@ func TestAnExecutionThatIsNotKnownGetsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, id := range []string{"0192f0c1-0000-7000-8000-000000000009", "", "*", "a.b", ">"} {
-		if got, err := w.client.Fetch(t.Context(), id, 1, []string{"TOKEN"}); got != nil || !errors.Is(err, secret.ErrRefused) {
+		if got, err := w.client.Fetch(t.Context(), id, 1, declared("TOKEN")); got.Declared != nil || !errors.Is(err, secret.ErrRefused) {
 			t.Errorf("execution %q: %v, %v", id, got, err)
 		}
 	}
@@ -312,7 +331,7 @@ func TestWithoutAnybodyToAnswerSecretsAreUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Patience = 100 * time.Millisecond
-	if _, err := c.Fetch(t.Context(), "x", 1, []string{"TOKEN"}); !errors.Is(err, secret.ErrUnavailable) {
+	if _, err := c.Fetch(t.Context(), "x", 1, declared("TOKEN")); !errors.Is(err, secret.ErrUnavailable) {
 		t.Errorf("fetch: %v", err)
 	}
 }

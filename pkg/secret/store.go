@@ -4,185 +4,201 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"regexp"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 )
 
-// MaxValue is the longest value, in bytes.
-const MaxValue = 64 << 10
+const (
+	// MaxValue is the longest value, in bytes.
+	MaxValue = 64 << 10
+	// KeptVersions is how many versions of a secret are kept.
+	KeptVersions = 10
+	// MaxTTL is the longest life that a value may be given.
+	MaxTTL = 10 * 365 * 24 * time.Hour
+)
 
 var (
-	// ErrNotFound is returned when a secret of that name does not exist.
+	// ErrNotFound is returned when a secret does not exist, or its end has come.
 	ErrNotFound = errors.New("secret not found")
-	// ErrBadName is returned when a text cannot name a secret.
-	ErrBadName = errors.New("not a valid name of a secret")
 	// ErrBadValue is returned when a value is empty, too long or not UTF-8.
 	ErrBadValue = errors.New("not a valid value of a secret")
+	// ErrBadTTL is returned when a life is negative or longer than MaxTTL.
+	ErrBadTTL = errors.New("not a valid life of a secret")
 )
-
-// What packs may name, see pkg/pack: mostly names that can stand as variables of a shell.
-var namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]{0,127}$`)
-
-// ValidName tells whether s may name a secret.
-func ValidName(s string) bool { return namePattern.MatchString(s) }
 
 // Info is what may be shown of a secret.
 type Info struct {
+	Owner     Owner
 	Name      string
 	Version   int64
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	CreatedAt time.Time  // of the first version
+	UpdatedAt time.Time  // of this one
+	ExpiresAt *time.Time // nil: never
+	Expired   bool       // as the database's clock has it; the value is not given any more
 }
 
-// Store keeps secrets in PostgreSQL.
+// Store keeps secrets in PostgreSQL. Its clock is that of the database.
 type Store struct {
-	pool *pgxpool.Pool
-	key  *Key
+	pool  *pgxpool.Pool
+	ring  *ring
+	log   *slog.Logger
+	every time.Duration
+	nudge chan struct{} // has Run look after its work
+
+	id, host string // of this process, for the others
+
+	broken atomic.Int64 // versions that did not open when they were to be renewed
 }
 
-// Open opens the store of a database whose migrations have been applied, with the key in a file. The first
-// Open of a database makes the key. Later it returns ErrKeyMissing or ErrKeyWrong when the file does not hold
-// the key that the secrets are sealed with: it never makes a second one.
-func Open(ctx context.Context, pool *pgxpool.Pool, keyFile string) (*Store, error) {
-	s := &Store{pool: pool}
-	err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('attune secret keys'))"); err != nil {
-			return fmt.Errorf("lock keys of secrets: %w", err)
-		}
-		return s.agree(ctx, tx, keyFile)
+// Put gives a secret a value, the first or the next, for that long; 0 is for ever.
+func (s *Store) Put(ctx context.Context, owner Owner, name string, value []byte, ttl time.Duration) (info Info, err error) {
+	if err := owner.checkName(name); err != nil {
+		return info, err
+	}
+	ref := Ref{owner, name}
+	if len(value) == 0 || len(value) > MaxValue || !utf8.Valid(value) {
+		return info, fmt.Errorf("secret %s: value of %d bytes, want 1 to %d of UTF-8: %w", ref, len(value), MaxValue, ErrBadValue)
+	}
+	if ttl < 0 || ttl > MaxTTL || ttl > 0 && ttl < time.Millisecond {
+		return info, fmt.Errorf("secret %s: %s: %w", ref, ttl, ErrBadTTL)
+	}
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		info, err = s.put(ctx, tx, ref, value, ttl)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open secrets: %w", err)
+		return Info{}, fmt.Errorf("set secret %s: %w", ref, err)
 	}
-	return s, s.check()
+	return info, nil
 }
 
-// agree finds the key that file and database have in common.
-func (s *Store) agree(ctx context.Context, tx pgx.Tx, file string) error {
-	var id string
-	var proof []byte
-	err := tx.QueryRow(ctx, "SELECT id, proof FROM secret_keys WHERE current").Scan(&id, &proof)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return s.begin(ctx, tx, file)
-	}
+// put locks the secret's row, so that versions are counted one by one.
+func (s *Store) put(ctx context.Context, tx pgx.Tx, ref Ref, value []byte, ttl time.Duration) (Info, error) {
+	i := Info{Owner: ref.Owner, Name: ref.Name}
+	err := tx.QueryRow(ctx, `INSERT INTO secrets (owner, name, version) VALUES ($1, $2, 1)
+		ON CONFLICT (owner, name) DO UPDATE SET version = secrets.version + 1, updated_at = greatest(now(), secrets.created_at)
+		RETURNING version, created_at, updated_at`, ref.Owner, ref.Name).Scan(&i.Version, &i.CreatedAt, &i.UpdatedAt)
 	if err != nil {
-		return fmt.Errorf("read keys of secrets: %w", err)
+		return i, err
 	}
-	if s.key, err = loadKey(file); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: bring back the file %s with key %s", ErrKeyMissing, file, id)
-	} else if err != nil {
-		return err
+	if ttl > 0 {
+		end := i.UpdatedAt.Add(ttl).Truncate(time.Microsecond)
+		i.ExpiresAt = &end
 	}
-	if s.key.id != id || !s.key.proves(proof) {
-		return fmt.Errorf("%w: %s holds key %s, want %s", ErrKeyWrong, file, s.key.id, id)
-	}
-	return nil
-}
-
-// begin records the first key. A file without a record is left by a start that died in between.
-func (s *Store) begin(ctx context.Context, tx pgx.Tx, file string) (err error) {
-	if s.key, err = loadKey(file); errors.Is(err, fs.ErrNotExist) {
-		s.key, err = createKey(file)
-	}
+	e := envelope{Ref: ref, Version: i.Version, ExpiresAt: i.ExpiresAt}
+	k, err := s.current(ctx, tx)
 	if err != nil {
-		return err
+		return i, err
 	}
-	if _, err := tx.Exec(ctx, "INSERT INTO secret_keys (id, proof) VALUES ($1, $2)", s.key.id, s.key.proof()); err != nil {
-		return fmt.Errorf("record key of secrets: %w", err)
+	if err := e.fill(ctx, k, value); err != nil {
+		return i, err
 	}
-	return nil
+	if err := insert(ctx, tx, e, i.UpdatedAt); err != nil {
+		return i, err
+	}
+	_, err = tx.Exec(ctx, "DELETE FROM secret_versions WHERE owner = $1 AND name = $2 AND version <= $3", ref.Owner, ref.Name, i.Version-KeptVersions)
+	return i, err
 }
 
-const proofText = "this key opens what it sealed"
-
-func (k *Key) proof() []byte { return seal(k.aead, []byte(proofText), []byte("attune proof\x00"+k.id)) }
-
-func (k *Key) proves(proof []byte) bool {
-	text, err := open(k.aead, proof, []byte("attune proof\x00"+k.id))
-	return err == nil && string(text) == proofText
-}
-
-// check sees for itself that what is stored is not the value, and that nothing opens in another's place.
-func (s *Store) check() error {
-	const canary = "attune self-check canary"
-	e, err := s.key.sealEnvelope("check", 1, []byte(canary))
-	if err != nil {
-		return fmt.Errorf("open secrets: self-check: %w", err)
-	}
-	moved, err := s.key.openEnvelope("other", e)
-	if err == nil || moved != nil || strings.Contains(string(e.Sealed), canary) {
-		return fmt.Errorf("open secrets: self-check: encryption is not effective: %w", ErrSealed)
-	}
-	if _, err := s.key.openEnvelope("check", e); err != nil {
-		return fmt.Errorf("open secrets: self-check: %w", err)
-	}
-	return nil
-}
-
-// Set gives a secret a value, the first or the next.
-func (s *Store) Set(ctx context.Context, name string, value []byte) error {
-	if !ValidName(name) {
-		return fmt.Errorf("secret %.70q: %w", name, ErrBadName)
-	}
-	if len(value) == 0 || len(value) > MaxValue || !utf8.Valid(value) {
-		return fmt.Errorf("secret %s: value of %d bytes, want 1 to %d of UTF-8: %w", name, len(value), MaxValue, ErrBadValue)
-	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return s.set(ctx, tx, name, value) })
-	if err != nil {
-		return fmt.Errorf("set secret %s: %w", name, err)
-	}
-	return nil
-}
-
-func (s *Store) set(ctx context.Context, tx pgx.Tx, name string, value []byte) error {
-	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtext('attune secret ' || $1))", name); err != nil {
-		return err
-	}
-	var version int64
-	if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) + 1 FROM secrets WHERE name = $1", name).Scan(&version); err != nil {
-		return err
-	}
-	e, err := s.key.sealEnvelope(name, version, value)
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, `INSERT INTO secrets (name, version, key_id, wrapped_key, sealed) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (name) DO UPDATE SET version = excluded.version, key_id = excluded.key_id,
-			wrapped_key = excluded.wrapped_key, sealed = excluded.sealed,
-			updated_at = greatest(now(), secrets.created_at)`,
-		name, e.Version, e.KeyID, e.WrappedKey, e.Sealed)
+func insert(ctx context.Context, tx pgx.Tx, e envelope, at time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO secret_versions (owner, name, version, form, key_id, wrapped_key, sealed, created_at, keyed_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)`,
+		e.Owner, e.Name, e.Version, e.Form, e.KeyID, e.WrappedKey, e.Sealed, at, e.ExpiresAt)
 	return err
 }
 
 // Get gives a secret's value, or ErrNotFound.
-func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
-	values, err := s.Values(ctx, []string{name})
+func (s *Store) Get(ctx context.Context, owner Owner, name string) ([]byte, error) {
+	values, err := s.Values(ctx, []Owner{owner}, []string{name})
 	return values[name], err
 }
 
-// Values gives the values of several secrets, or ErrNotFound with the names of all that do not exist.
-func (s *Store) Values(ctx context.Context, names []string) (map[string][]byte, error) {
-	rows, err := s.pool.Query(ctx, "SELECT name, version, key_id, wrapped_key, sealed FROM secrets WHERE name = ANY($1)", names)
+// Values gives the values of several secrets, each of the first of the owners that has one of that name, or
+// ErrNotFound with the names of all that none has.
+func (s *Store) Values(ctx context.Context, owners []Owner, names []string) (map[string][]byte, error) {
+	found, err := s.find(ctx, owners, names)
 	if err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
 	}
-	values := make(map[string][]byte, len(names))
-	var name string
-	var e envelope
-	_, err = pgx.ForEachRow(rows, []any{&name, &e.Version, &e.KeyID, &e.WrappedKey, &e.Sealed}, func() error {
-		values[name], err = s.key.openEnvelope(name, e)
-		return err
-	})
+	values, err := s.openAll(ctx, found)
 	if err != nil {
 		return nil, fmt.Errorf("read secrets: %w", err)
 	}
 	return values, allThere(names, values)
+}
+
+// openers is how many envelopes of one call are opened at once: each may take a way to another machine.
+const openers = 8
+
+func (s *Store) openAll(ctx context.Context, found map[string]envelope) (map[string][]byte, error) {
+	var mu sync.Mutex // guards values
+	values := make(map[string][]byte, len(found))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(openers)
+	for name, e := range found {
+		g.Go(func() error {
+			value, err := s.value(ctx, e)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			values[name] = value
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return values, nil
+}
+
+// value opens an envelope with the key that it names.
+func (s *Store) value(ctx context.Context, e envelope) ([]byte, error) {
+	k, err := s.ring.find(ctx, e.KeyID)
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", e.Ref, err)
+	}
+	return e.value(ctx, k)
+}
+
+const envelopeColumns = "v.owner, v.name, v.version, v.form, v.key_id, v.wrapped_key, v.sealed, v.expires_at"
+
+func (e *envelope) fields() []any {
+	return []any{&e.Owner, &e.Name, &e.Version, &e.Form, &e.KeyID, &e.WrappedKey, &e.Sealed, &e.ExpiresAt}
+}
+
+// find gives the envelopes of names, each of the first owner that has one.
+func (s *Store) find(ctx context.Context, owners []Owner, names []string) (map[string]envelope, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+envelopeColumns+`
+		FROM unnest($1::text[]) WITH ORDINALITY AS o (owner, place)
+		JOIN secrets s ON s.owner = o.owner AND s.name = ANY($2)
+		JOIN secret_versions v ON v.owner = s.owner AND v.name = s.name AND v.version = s.version
+		WHERE v.expires_at IS NULL OR v.expires_at > now()
+		ORDER BY o.place`, owners, names)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]envelope, len(names))
+	for rows.Next() {
+		var e envelope
+		if err := rows.Scan(e.fields()...); err != nil {
+			rows.Close()
+			return nil, err
+		}
+		if _, ok := found[e.Name]; !ok {
+			found[e.Name] = e
+		}
+	}
+	return found, rows.Err()
 }
 
 func allThere(names []string, values map[string][]byte) error {
@@ -198,9 +214,28 @@ func allThere(names []string, values map[string][]byte) error {
 	return nil
 }
 
-// List gives what may be shown of all secrets, by name.
-func (s *Store) List(ctx context.Context) ([]Info, error) {
-	rows, err := s.pool.Query(ctx, "SELECT name, version, created_at, updated_at FROM secrets ORDER BY name")
+// List gives what may be shown of all secrets, by owner and name, or of those of one owner. Those of executions are
+// shown to nobody.
+func (s *Store) List(ctx context.Context, owner Owner) ([]Info, error) {
+	return s.infos(ctx, "s.owner NOT LIKE 'execution:%' AND ($1 = '' OR s.owner = $1) ORDER BY s.owner, s.name", owner)
+}
+
+// Info gives what may be shown of a secret, or ErrNotFound.
+func (s *Store) Info(ctx context.Context, owner Owner, name string) (Info, error) {
+	infos, err := s.infos(ctx, "s.owner = $1 AND s.name = $2", owner, name)
+	if err == nil && len(infos) == 0 {
+		return Info{}, fmt.Errorf("secret %.70q: %w", name, ErrNotFound)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	return infos[0], nil
+}
+
+func (s *Store) infos(ctx context.Context, where string, args ...any) ([]Info, error) {
+	rows, err := s.pool.Query(ctx, `SELECT s.owner, s.name, s.version, s.created_at, s.updated_at, v.expires_at,
+			coalesce(v.expires_at <= now(), false) AS expired
+		FROM secrets s JOIN secret_versions v USING (owner, name, version) WHERE `+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list secrets: %w", err)
 	}
@@ -211,14 +246,22 @@ func (s *Store) List(ctx context.Context) ([]Info, error) {
 	return infos, nil
 }
 
-// Delete removes a secret, or returns ErrNotFound.
-func (s *Store) Delete(ctx context.Context, name string) error {
-	tag, err := s.pool.Exec(ctx, "DELETE FROM secrets WHERE name = $1", name)
+// Delete removes a secret with all versions, or returns ErrNotFound.
+func (s *Store) Delete(ctx context.Context, owner Owner, name string) error {
+	tag, err := s.pool.Exec(ctx, "DELETE FROM secrets WHERE owner = $1 AND name = $2", owner, name)
 	if err != nil {
 		return fmt.Errorf("delete secret %.70q: %w", name, err)
 	}
 	if tag.RowsAffected() == 0 {
 		return fmt.Errorf("secret %.70q: %w", name, ErrNotFound)
+	}
+	return nil
+}
+
+// DeleteOwner removes all secrets of an owner; that there are none is no error.
+func (s *Store) DeleteOwner(ctx context.Context, owner Owner) error {
+	if _, err := s.pool.Exec(ctx, "DELETE FROM secrets WHERE owner = $1", owner); err != nil {
+		return fmt.Errorf("delete secrets of %.70q: %w", string(owner), err)
 	}
 	return nil
 }

@@ -2,7 +2,8 @@
 //
 // It guarantees that a delivery is taken only when its scheme's proof is there exactly once, well formed and
 // right; that comparing takes the same time for every wrong proof; and that whatever is unknown, empty or
-// not configured refuses. It reads headers and the raw body, and keeps nothing.
+// not configured refuses. It reads headers and the raw body, and keeps nothing; the body
+// is read as JSON only once it is proven, and only for the name of a delivery.
 package webhook
 
 import (
@@ -20,10 +21,14 @@ import (
 
 // The schemes.
 const (
-	GitHub = "github" // X-Hub-Signature-256: HMAC-SHA256 of the raw body
-	HMAC   = "hmac"   // the same under X-Signature-256 or X-Hub-Signature-256, or the Standard Webhooks headers
-	Bearer = "bearer" // Authorization: Bearer and the secret
-	None   = "none"   // anybody; only where the trigger says allow_unauthenticated
+	GitHub   = "github"            // X-Hub-Signature-256: HMAC-SHA256 of the raw body
+	GitLab   = "gitlab"            // X-Gitlab-Token: the secret itself; or, where a signing token is set, as Standard
+	Stripe   = "stripe"            // Stripe-Signature: time and HMAC-SHA256 of time and raw body
+	Slack    = "slack"             // X-Slack-Signature: the same, with the time in X-Slack-Request-Timestamp
+	Standard = "standard-webhooks" // Webhook-Signature: HMAC-SHA256 of id, time and raw body (standardwebhooks.com)
+	HMAC     = "hmac"              // X-Signature-256 or X-Hub-Signature-256, or as Standard
+	Bearer   = "bearer"            // Authorization: Bearer and the secret
+	None     = "none"              // anybody; only where the trigger says allow_unauthenticated
 )
 
 // Headers that deliveries carry.
@@ -31,6 +36,11 @@ const (
 	HeaderGitHubSignature = "X-Hub-Signature-256"
 	HeaderGitHubDelivery  = "X-GitHub-Delivery"
 	HeaderGitHubEvent     = "X-GitHub-Event"
+	HeaderGitLabToken     = "X-Gitlab-Token"
+	HeaderGitLabDelivery  = "Idempotency-Key" // the same for each try to deliver the same event
+	HeaderStripeSignature = "Stripe-Signature"
+	HeaderSlackSignature  = "X-Slack-Signature"
+	HeaderSlackTimestamp  = "X-Slack-Request-Timestamp"
 	HeaderSignature       = "X-Signature-256"
 	HeaderID              = "Webhook-Id"
 	HeaderTimestamp       = "Webhook-Timestamp"
@@ -59,22 +69,37 @@ type Delivery struct {
 	At     time.Time // when it arrived
 }
 
-// Verify accepts a delivery, or returns ErrRefused or ErrMisconfigured.
-func Verify(w pack.Webhook, secret []byte, d Delivery) error {
-	if NeedsSecret(w.Scheme) && len(secret) == 0 {
-		return fmt.Errorf("scheme %q without a secret: %w", w.Scheme, ErrMisconfigured)
-	}
-	switch w.Scheme {
-	case GitHub:
-		return verifyBody(secret, d, HeaderGitHubSignature)
-	case HMAC:
-		return verifyHMAC(secret, d)
-	case Bearer:
-		return verifyBearer(secret, d)
-	case None:
+// verifiers are the schemes that have a secret.
+var verifiers = map[string]func(secret []byte, d Delivery) error{
+	GitHub:   func(secret []byte, d Delivery) error { return verifyBody(secret, d, HeaderGitHubSignature) },
+	GitLab:   verifyGitLab,
+	Stripe:   verifyStripe,
+	Slack:    verifySlack,
+	Standard: verifyStandard,
+	HMAC:     verifyHMAC,
+	Bearer:   verifyBearer,
+}
+
+// Verify accepts a delivery that one of the secrets proves, or returns ErrRefused or ErrMisconfigured. There are several
+// while a secret is being changed. Empty ones are passed over.
+func Verify(w pack.Webhook, secrets [][]byte, d Delivery) error {
+	if w.Scheme == None {
 		return verifyNone(w)
 	}
-	return fmt.Errorf("scheme %q is unknown: %w", w.Scheme, ErrMisconfigured)
+	verify, known := verifiers[w.Scheme]
+	if !known {
+		return fmt.Errorf("scheme %q is unknown: %w", w.Scheme, ErrMisconfigured)
+	}
+	err := fmt.Errorf("scheme %q without a secret: %w", w.Scheme, ErrMisconfigured)
+	for _, secret := range secrets {
+		if len(secret) == 0 {
+			continue
+		}
+		if err = verify(secret, d); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func verifyNone(w pack.Webhook) error {

@@ -103,7 +103,7 @@ func TestVerify(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			err := webhook.Verify(c.w, c.secret, webhook.Delivery{Header: c.header, Body: body, At: now})
+			err := webhook.Verify(c.w, [][]byte{c.secret}, webhook.Delivery{Header: c.header, Body: body, At: now})
 			if !errors.Is(err, c.want) {
 				t.Errorf("Verify gave %v, want %v", err, c.want)
 			}
@@ -117,7 +117,7 @@ func TestASecretInTheFormOfStandardWebhooksIsDecoded(t *testing.T) {
 	text := "whsec_" + base64.StdEncoding.EncodeToString(key)
 	d := webhook.Delivery{Body: body, At: now, Header: header(
 		"webhook-id", "m1", "webhook-timestamp", fmt.Sprint(now.Unix()), "webhook-signature", standard(key, "m1", now, body))}
-	if err := webhook.Verify(pack.Webhook{Scheme: "hmac"}, []byte(text), d); err != nil {
+	if err := webhook.Verify(pack.Webhook{Scheme: "hmac"}, [][]byte{[]byte(text)}, d); err != nil {
 		t.Error(err)
 	}
 }

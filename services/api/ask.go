@@ -46,14 +46,15 @@ func ask[T any](ctx context.Context, s *Server, subject string, question any) (T
 	return out, nil
 }
 
-// position gives an execution's place in line, or nil when nobody knows it in time. After is the sequence of its
-// queue message, 0 when that is not known.
-func (s *Server) position(ctx context.Context, id string, after uint64) *int {
+// position asks for an execution's place in line. After is the sequence of its queue message, 0 when that is not
+// known.
+func (s *Server) position(ctx context.Context, id string, after uint64) (streams.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
-	p, err := ask[streams.Position](ctx, s, streams.RPCQueuePosition, streams.PositionRequest{ID: id, After: after})
-	if err != nil || !p.Known {
-		return nil
-	}
-	return &p.Position
+	return ask[streams.Position](ctx, s, streams.RPCQueuePosition, streams.PositionRequest{ID: id, After: after})
+}
+
+// stats asks how a queue or a scope stands.
+func (s *Server) stats(ctx context.Context, scope, key string) (streams.QueueStats, error) {
+	return ask[streams.QueueStats](ctx, s, streams.RPCQueueStats, streams.QueueRequest{Action: scope, Key: key})
 }

@@ -8,25 +8,25 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
 )
 
 func (s *Server) routeDefinitions(a huma.API) {
-	get := func(path, id, tag, summary string, errs ...int) huma.Operation {
-		return op(http.MethodGet, path, id, tag, summary, errs...)
+	get := func(d demand, path, id, tag, summary string, errs ...int) huma.Operation {
+		return op(d, http.MethodGet, path, id, tag, summary, errs...)
 	}
-	register(s, a, get("/actions", "list-actions", "Actions", "List actions"), s.listActions)
-	register(s, a, get("/actions/{ref}", "show-action", "Actions", "Show an action", http.StatusNotFound), s.showAction)
-	register(s, a, get("/triggers", "list-triggers", "Triggers", "List triggers"), s.listTriggers)
-	register(s, a, get("/triggers/{ref}", "show-trigger", "Triggers", "Show a trigger", http.StatusNotFound), s.showTrigger)
-	register(s, a, get("/sensors", "list-sensors", "Sensors", "List sensors"), s.listSensors)
-	register(s, a, get("/sensors/{ref}", "show-sensor", "Sensors", "Show a sensor", http.StatusNotFound), s.showSensor)
-	register(s, a, get("/rules", "list-rules", "Rules", "List rules"), s.listRules)
-	register(s, a, get("/rules/{ref}", "show-rule", "Rules", "Show a rule", http.StatusNotFound), s.showRule)
-	register(s, a, op(http.MethodPost, "/rules/{ref}/enable", "enable-rule", "Rules", "Let a rule decide events", http.StatusNotFound), s.enableRule)
-	register(s, a, op(http.MethodPost, "/rules/{ref}/disable", "disable-rule", "Rules", "Let a rule rest", http.StatusNotFound), s.disableRule)
+	register(s, a, get(mayList(access.View, access.Actions), "/actions", "list-actions", "Actions", "List actions"), s.listActions)
+	register(s, a, get(mayAt(access.View, access.Actions, "ref", "action"), "/actions/{ref}", "show-action", "Actions", "Show an action", http.StatusNotFound), s.showAction)
+	register(s, a, get(mayList(access.View, access.Triggers), "/triggers", "list-triggers", "Triggers", "List triggers"), s.listTriggers)
+	register(s, a, get(mayAt(access.View, access.Triggers, "ref", "trigger"), "/triggers/{ref}", "show-trigger", "Triggers", "Show a trigger", http.StatusNotFound), s.showTrigger)
+	register(s, a, get(mayList(access.View, access.Rules), "/rules", "list-rules", "Rules", "List rules"), s.listRules)
+	register(s, a, get(mayAt(access.View, access.Rules, "ref", "rule"), "/rules/{ref}", "show-rule", "Rules", "Show a rule", http.StatusNotFound), s.showRule)
+	register(s, a, op(mayAt(access.Operate, access.Rules, "ref", "rule"), http.MethodPost, "/rules/{ref}/enable", "enable-rule", "Rules", "Let a rule decide events", http.StatusNotFound), s.enableRule)
+	register(s, a, op(mayAt(access.Operate, access.Rules, "ref", "rule"), http.MethodPost, "/rules/{ref}/disable", "disable-rule", "Rules", "Let a rule rest", http.StatusNotFound), s.disableRule)
 }
 
 // PackFilter chooses a pack's definitions.
@@ -40,31 +40,23 @@ type ruleFilter struct {
 	Trigger string `query:"trigger" doc:"Only this trigger's"`
 }
 
-func (s *Server) listActions(_ context.Context, in *PackFilter) (*reply[wire.Page[wire.Action]], error) {
-	return listOf(s, in, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, actionOf, func(a wire.Action) string { return a.Ref })
+func (s *Server) listActions(ctx context.Context, in *PackFilter) (*reply[wire.Page[wire.Action]], error) {
+	return listOf(s, s.reach(ctx, access.View, access.Actions), in, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, actionOf, func(a wire.Action) string { return a.Ref })
 }
 
 func (s *Server) showAction(_ context.Context, in *ByRef) (*reply[wire.Action], error) {
 	return oneOf(s, "action", in.Ref, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, actionOf)
 }
 
-func (s *Server) listTriggers(_ context.Context, in *PackFilter) (*reply[wire.Page[wire.Trigger]], error) {
-	return listOf(s, in, func(v *view) map[pack.Ref]definitions.Trigger { return v.Triggers }, triggerOf, func(t wire.Trigger) string { return t.Ref })
+func (s *Server) listTriggers(ctx context.Context, in *PackFilter) (*reply[wire.Page[wire.Trigger]], error) {
+	return listOf(s, s.reach(ctx, access.View, access.Triggers), in, func(v *view) map[pack.Ref]definitions.Trigger { return v.Triggers }, triggerOf, func(t wire.Trigger) string { return t.Ref })
 }
 
 func (s *Server) showTrigger(_ context.Context, in *ByRef) (*reply[wire.Trigger], error) {
 	return oneOf(s, "trigger", in.Ref, func(v *view) map[pack.Ref]definitions.Trigger { return v.Triggers }, triggerOf)
 }
 
-func (s *Server) listSensors(_ context.Context, in *PackFilter) (*reply[wire.Page[wire.Sensor]], error) {
-	return listOf(s, in, func(v *view) map[pack.Ref]definitions.Sensor { return v.Sensors }, sensorOf, func(x wire.Sensor) string { return x.Ref })
-}
-
-func (s *Server) showSensor(_ context.Context, in *ByRef) (*reply[wire.Sensor], error) {
-	return oneOf(s, "sensor", in.Ref, func(v *view) map[pack.Ref]definitions.Sensor { return v.Sensors }, sensorOf)
-}
-
-func (s *Server) listRules(_ context.Context, in *ruleFilter) (*reply[wire.Page[wire.Rule]], error) {
+func (s *Server) listRules(ctx context.Context, in *ruleFilter) (*reply[wire.Page[wire.Rule]], error) {
 	rules := func(v *view) map[pack.Ref]definitions.Rule {
 		if in.Trigger == "" {
 			return v.Rules
@@ -77,7 +69,7 @@ func (s *Server) listRules(_ context.Context, in *ruleFilter) (*reply[wire.Page[
 		}
 		return chosen
 	}
-	return listOf(s, &in.PackFilter, rules, ruleOf, func(r wire.Rule) string { return r.Ref })
+	return listOf(s, s.reach(ctx, access.View, access.Rules), &in.PackFilter, rules, ruleOf, func(r wire.Rule) string { return r.Ref })
 }
 
 func (s *Server) showRule(_ context.Context, in *ByRef) (*reply[wire.Rule], error) {
@@ -97,6 +89,9 @@ func (s *Server) setRule(ctx context.Context, in *ByRef, enabled bool) (*reply[w
 	if err != nil {
 		return nil, notFound("rule", in.Ref)
 	}
+	if v, err := s.defs.view(); err == nil {
+		note(ctx, ref.String(), map[string]bool{"enabled": v.Rules[ref].Enabled}, map[string]bool{"enabled": enabled})
+	}
 	err = s.store.SetRuleEnabled(ctx, ref, enabled)
 	if errors.Is(err, definitions.ErrNotFound) {
 		return nil, notFound("rule", in.Ref)
@@ -111,14 +106,14 @@ func (s *Server) setRule(ctx context.Context, in *ByRef, enabled bool) (*reply[w
 }
 
 // listOf gives a page of one kind of definition.
-func listOf[D, W any](s *Server, in *PackFilter, of func(*view) map[pack.Ref]D, show func(pack.Ref, D) W, key func(W) string) (*reply[wire.Page[W]], error) {
+func listOf[D, W any](s *Server, reach access.Reach, in *PackFilter, of func(*view) map[pack.Ref]D, show func(pack.Ref, D) W, key func(W) string) (*reply[wire.Page[W]], error) {
 	v, err := s.defs.view()
 	if err != nil {
 		return nil, err
 	}
 	all := []W{}
 	for ref, d := range of(v) {
-		if in.Pack == "" || ref.Pack == in.Pack {
+		if reach.HasPack(ref.Pack) && (in.Pack == "" || ref.Pack == in.Pack) {
 			all = append(all, show(ref, d))
 		}
 	}
@@ -148,12 +143,25 @@ func actionOf(ref pack.Ref, d definitions.Action) wire.Action {
 		Ref: ref.String(), Pack: ref.Pack, Name: ref.Name, Description: a.Description, Runtime: a.Runtime, EntryPoint: a.EntryPoint,
 		Variables: a.Variables, Parameters: a.Parameters, Secrets: a.Secrets, Output: a.Output, OutputSchema: a.OutputSchema,
 		Timeout: durationOr(a.Timeout, pack.DefaultTimeout), Concurrency: a.Concurrency, Pool: textOr(a.Pool, pack.DefaultPool), PackDigest: d.Digest,
+		Rate: a.Rate.String(), Retry: a.Retry, QueueTimeout: durationText(a.QueueTimeout),
+		Needs: d.Ranges[a.Runtime], RunsOn: a.RunsOn, Resources: a.Resources, Container: a.Container,
 	}
+}
+
+// durationText is "" for none.
+func durationText(d pack.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return time.Duration(d).String()
 }
 
 func durationOr(d pack.Duration, otherwise time.Duration) string {
 	if d == 0 {
-		return otherwise.String()
+		d = pack.Duration(otherwise)
+	}
+	if d == 0 {
+		return ""
 	}
 	return time.Duration(d).String()
 }
@@ -169,7 +177,9 @@ func triggerOf(ref pack.Ref, d definitions.Trigger) wire.Trigger {
 	t := d.Spec
 	out := wire.Trigger{Ref: ref.String(), Pack: ref.Pack, Name: ref.Name, Description: t.Description, Payload: t.Payload}
 	if w := t.Webhook; w != nil {
-		out.Webhook = &wire.Webhook{Scheme: w.Scheme, Secret: w.Secret, AllowUnauthenticated: w.AllowUnauthenticated, Path: webhookPath(ref)}
+		out.Webhook = &wire.Webhook{
+			Scheme: w.Scheme, Secret: w.Secret, Secrets: w.Secrets, AllowUnauthenticated: w.AllowUnauthenticated, Path: webhookPath(ref),
+		}
 	}
 	if c := t.Timer; c != nil {
 		out.Timer = &wire.Timer{Cron: c.Cron, At: c.At, Timezone: c.Timezone, CatchUp: c.CatchUp, Payload: c.Payload}
@@ -180,20 +190,10 @@ func triggerOf(ref pack.Ref, d definitions.Trigger) wire.Trigger {
 	return out
 }
 
-func sensorOf(ref pack.Ref, d definitions.Sensor) wire.Sensor {
-	x := d.Spec
-	if x.Triggers == nil {
-		x.Triggers = []string{}
-	}
-	return wire.Sensor{
-		Ref: ref.String(), Pack: ref.Pack, Name: ref.Name, Description: x.Description, Runtime: x.Runtime, EntryPoint: x.EntryPoint,
-		Triggers: x.Triggers, Config: x.Config,
-	}
-}
-
 func ruleOf(ref pack.Ref, d definitions.Rule) wire.Rule {
 	return wire.Rule{
 		Ref: ref.String(), Pack: ref.Pack, Name: ref.Name, Description: d.Spec.Description, Trigger: d.Trigger.String(), When: d.Spec.When,
 		Action: d.Action.String(), Parameters: d.Spec.Parameters, Enabled: d.Enabled,
+		Priority: streams.Priority(textOr(d.Spec.Priority, string(streams.PriorityNormal))), OncePer: d.Spec.OncePer,
 	}
 }

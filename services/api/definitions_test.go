@@ -26,11 +26,12 @@ func TestDefinitionsAreListedAndShown(t *testing.T) {
 		t.Errorf("second page %+v", rest)
 	}
 	a := want[wire.Action](f.get("/api/v1/actions/demo.deploy"), http.StatusOK)
-	if a.Concurrency.Limit != 1 || a.Concurrency.Key != "params.repo" || a.Timeout != "10m0s" || a.Pool != "default" || a.PackDigest != digestOf(demo()) {
+	if a.Concurrency.Limit != 1 || a.Concurrency.Key != "params.repo" || a.Timeout != "10m0s" || a.Pool != "default" || a.PackDigest != digestOf(demo()) ||
+		a.QueueTimeout != "" || a.Rate != "" || a.Retry != nil {
 		t.Errorf("action %+v", a)
 	}
 	for path, n := range map[string]int{
-		"actions?pack=strict": 0, "triggers?pack=strict": 1, "triggers": 9, "sensors": 1, "rules": 2, "rules?trigger=demo.note": 2, "rules?trigger=demo.open": 0,
+		"actions?pack=strict": 0, "triggers?pack=strict": 1, "triggers": 12, "sensors": 1, "rules": 2, "rules?trigger=demo.note": 2, "rules?trigger=demo.open": 0,
 		"rules?pack=demo": 2, "packs": 2,
 	} {
 		if got := len(want[wire.Page[json.RawMessage]](f.get("/api/v1/"+path), http.StatusOK).Items); got != n {

@@ -18,7 +18,7 @@ var docsPage string
 
 // routeDocs serves the description of all routes, for programs and for people. Both are made once, when all
 // routes are there. The page needs nothing but itself: no script, no font, no other site.
-func routeDocs(r chi.Router, o *huma.OpenAPI) {
+func (s *Server) routeDocs(r chi.Router, o *huma.OpenAPI) {
 	description, err := json.Marshal(o)
 	if err != nil {
 		panic("api: OpenAPI document: " + err.Error()) // it is made of our own types
@@ -27,16 +27,15 @@ func routeDocs(r chi.Router, o *huma.OpenAPI) {
 	if err := template.Must(template.New("docs").Funcs(docsFuncs()).Parse(docsPage)).Execute(&page, docsOf(o)); err != nil {
 		panic("api: page of the documentation: " + err.Error())
 	}
-	r.Get("/openapi.json", serve("application/vnd.oai.openapi+json;version=3.1", description))
-	r.Get("/docs", serve("text/html; charset=utf-8", page.Bytes()))
+	s.page(r, "/openapi.json", anyCaller(), serve("application/vnd.oai.openapi+json;version=3.1", description))
+	s.page(r, "/docs", anyCaller(), serve("text/html; charset=utf-8", page.Bytes()))
 }
 
 func serve(media string, body []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", media)
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", policy+"; style-src 'unsafe-inline'")
 		_, _ = w.Write(body) // the client has gone; there is nobody to tell
 	}
 }

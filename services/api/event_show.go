@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
@@ -21,27 +22,60 @@ type eventByID struct {
 	ID string `path:"id" doc:"The event's id"`
 }
 
-// showEvent answers from history, and from the bus while history has not caught up or does not answer.
 func (s *Server) showEvent(ctx context.Context, in *eventByID) (*reply[wire.Event], error) {
-	if !isID(in.ID) {
-		return nil, notFound("event", in.ID)
+	e, err := s.findEvent(ctx, in.ID)
+	if err != nil {
+		return nil, err
 	}
-	past, err := s.pastEvent(ctx, in.ID)
+	view := access.Right{Verb: access.View, Kind: access.Events}
+	if err := s.admitTo(ctx, view, e.Trigger, notFound("event", in.ID)); err != nil {
+		return nil, err
+	}
+	return answer(visible(ctx, e)), nil
+}
+
+// visible leaves out the decisions of rules that the caller may not see, and the executions that it may not see.
+func visible(ctx context.Context, e wire.Event) wire.Event {
+	p := access.From(ctx)
+	sees := func(kind access.Kind, ref string) bool {
+		scope, ok := scopeOf(ref)
+		return ok && p.May(access.Right{Verb: access.View, Kind: kind}, scope)
+	}
+	var shown []wire.Decision
+	for _, d := range e.Decisions {
+		if !sees(access.Rules, d.Rule) {
+			continue
+		}
+		if d.Action != "" && !sees(access.Executions, d.Action) {
+			d.Execution = ""
+		}
+		shown = append(shown, d)
+	}
+	e.Decisions = shown
+	return e
+}
+
+// findEvent answers from history, and from the bus while history has not caught up or does not answer.
+func (s *Server) findEvent(ctx context.Context, id string) (wire.Event, error) {
+	if !isID(id) {
+		return wire.Event{}, notFound("event", id)
+	}
+	past, err := s.pastEvent(ctx, id)
 	if err == nil && past.Status != streams.EventReceived {
-		return answer(past), nil
+		return past, nil
 	}
-	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Event, error) { return s.presentEvent(ctx, in.ID) })
+	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Event, error) { return s.presentEvent(ctx, id) })
 	switch {
 	case busErr == nil:
-		return answer(now), nil
+		return now, nil
 	case err == nil:
-		return answer(past), nil
+		return past, nil
 	case isNotFound(busErr) && errors.Is(err, history.ErrNotFound):
-		return nil, notFound("event", in.ID)
+		return wire.Event{}, notFound("event", id)
 	case isNotFound(busErr):
-		return nil, err // it may be in the history that cannot be read
+		return wire.Event{}, err // it may be in the history that cannot be read
 	}
-	return nil, busErr
+	return wire.Event{}, busErr
 }
 
 func (s *Server) pastEvent(ctx context.Context, id string) (wire.Event, error) {

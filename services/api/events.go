@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/history"
@@ -21,14 +22,14 @@ import (
 
 func (s *Server) routeEvents(a huma.API) {
 	const tag = "Events"
-	publish := accepted(op(http.MethodPost, "/events", "publish-event", tag, "Publish an event",
+	publish := accepted(op(mayOne(access.Operate, access.Events), http.MethodPost, "/events", "publish-event", tag, "Publish an event",
 		http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType))
 	publish.Description = "A CloudEvent is accepted too, structured or binary: its type names the trigger, its id and source together its identity."
 	publish.MaxBodyBytes = event.MaxPayload + 64<<10 // the payload's own bound is checked, and named
 	register(s, a, publish, s.publishEvent)
 	documentBody[wire.EventRequest](a, publish, "application/json", "application/cloudevents+json")
-	register(s, a, op(http.MethodGet, "/events", "list-events", tag, "List events, newest first"), s.listEvents)
-	register(s, a, op(http.MethodGet, "/events/{id}", "show-event", tag, "Show an event and what every rule decided about it",
+	register(s, a, op(mayList(access.View, access.Events), http.MethodGet, "/events", "list-events", tag, "List events, newest first"), s.listEvents)
+	register(s, a, op(mayOne(access.View, access.Events), http.MethodGet, "/events/{id}", "show-event", tag, "Show an event and what every rule decided about it",
 		http.StatusNotFound), s.showEvent)
 }
 
@@ -48,6 +49,9 @@ func (in *RawInput) Resolve(ctx huma.Context) []error {
 func (s *Server) publishEvent(ctx context.Context, in *RawInput) (*reply[wire.EventAccepted], error) {
 	n, err := readEvent(in)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.admitTo(ctx, access.Right{Verb: access.Operate, Kind: access.Events}, n.Trigger, notFound("trigger", n.Trigger)); err != nil {
 		return nil, err
 	}
 	id, err := s.publish(ctx, n)
@@ -189,13 +193,14 @@ func (s *Server) listEvents(ctx context.Context, in *eventFilter) (*reply[wire.P
 	}
 	found, err := s.history.ListEvents(ctx, history.EventFilter{
 		Trigger: in.Trigger, Status: streams.EventStatus(in.Status), Since: since, Until: until,
+		Packs: s.reach(ctx, access.View, access.Events).Packs(),
 	}, in.page())
 	if err != nil {
 		return nil, err
 	}
 	page := wire.Page[wire.Event]{Items: make([]wire.Event, len(found.Items)), NextCursor: found.Next}
 	for i, e := range found.Items {
-		page.Items[i] = pastEvent(e)
+		page.Items[i] = visible(ctx, pastEvent(e))
 	}
 	return answer(page), nil
 }

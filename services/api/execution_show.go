@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
@@ -43,6 +44,7 @@ func (s *Server) listExecutions(ctx context.Context, in *executionFilter) (*repl
 	}
 	found, err := s.history.ListExecutions(ctx, history.ExecutionFilter{
 		Action: in.Action, Statuses: statuses, Rule: in.Rule, Event: in.Event, Since: since, Until: until,
+		Packs: s.reach(ctx, access.View, access.Executions).Packs(),
 	}, in.page())
 	if err != nil {
 		return nil, err
@@ -70,24 +72,37 @@ func parseStatuses(text string) ([]streams.Status, error) {
 }
 
 func (s *Server) showExecution(ctx context.Context, in *ByID) (*reply[wire.Execution], error) {
-	e, err := s.find(ctx, in.ID)
+	e, err := s.seen(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	if e.Status == streams.Requested {
-		e.Position = s.position(ctx, e.ID, 0)
+		if p, err := s.position(ctx, e.ID, 0); err == nil && p.Known { // without an answer it is shown without its place
+			e.Position = &p.Position
+			e.Queue = &wire.QueuePlace{Position: p.Position, EstimatedStartAt: p.EstimatedStartAt, EstimateError: p.EstimateError}
+		}
 	}
 	return answer(e), nil
 }
 
-// find gives an execution as it is now: from history when it has ended there, otherwise from the bus, which is
+// seen gives an execution that the caller may see.
+func (s *Server) seen(ctx context.Context, id string) (wire.Execution, error) {
+	e, err := s.find(ctx, id)
+	if err != nil {
+		return e, err
+	}
+	view := access.Right{Verb: access.View, Kind: access.Executions}
+	return e, s.admitTo(ctx, view, e.Action, notFound("execution", id))
+}
+
+// find gives an execution as it is now, whoever asks: from history when it has ended there, otherwise from the bus, which is
 // ahead of history and answers when the database does not.
 func (s *Server) find(ctx context.Context, id string) (wire.Execution, error) {
 	if !isID(id) {
 		return wire.Execution{}, notFound("execution", id)
 	}
 	past, err := s.past(ctx, id)
-	if err == nil && execution.Final(past.Status) && past.Status != streams.Lost {
+	if err == nil && execution.Final(past.Status) {
 		return past, nil
 	}
 	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Execution, error) { return s.present(ctx, id, past) })

@@ -7,31 +7,40 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/invocation"
+	"github.com/attune/attune/pkg/marker"
+	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/schema"
 	"github.com/attune/attune/pkg/strictjson"
-	"github.com/attune/attune/streams"
 )
 
 func (s *Server) routeExecutions(a huma.API) {
 	const tag = "Executions"
-	register(s, a, accepted(op(http.MethodPost, "/executions", "request-execution", tag, "Run an action",
-		http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge)), s.requestExecution)
-	register(s, a, op(http.MethodGet, "/executions", "list-executions", tag, "List executions, newest first"), s.listExecutions)
-	register(s, a, op(http.MethodGet, "/executions/{id}", "show-execution", tag, "Show an execution",
+	request := accepted(op(mayOne(access.Run, access.Actions), http.MethodPost, "/executions", "request-execution", tag, "Run an action",
+		http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge))
+	request.Description = requestNote
+	register(s, a, request, s.requestExecution)
+	register(s, a, op(mayList(access.View, access.Executions), http.MethodGet, "/executions", "list-executions", tag, "List executions, newest first"), s.listExecutions)
+	register(s, a, op(mayOne(access.View, access.Executions), http.MethodGet, "/executions/{id}", "show-execution", tag, "Show an execution",
 		http.StatusNotFound), s.showExecution)
-	register(s, a, accepted(op(http.MethodPost, "/executions/{id}/cancel", "cancel-execution", tag,
+	register(s, a, accepted(op(mayOne(access.Operate, access.Executions), http.MethodPost, "/executions/{id}/cancel", "cancel-execution", tag,
 		"Cancel an execution; one that has ended stays as it is", http.StatusNotFound)), s.cancelExecution)
-	register(s, a, accepted(op(http.MethodPost, "/executions/{id}/retry", "retry-execution", tag,
+	cancel := op(mayList(access.Operate, access.Executions), http.MethodPost, "/executions/cancel", "cancel-executions", tag, "Cancel all executions that fit")
+	cancel.Description = cancelNote
+	register(s, a, cancel, s.cancelMatching)
+	register(s, a, accepted(op(mayOne(access.Run, access.Actions), http.MethodPost, "/executions/{id}/retry", "retry-execution", tag,
 		"Run the action of an ended execution again, with the same parameters, as a new execution",
 		http.StatusNotFound, http.StatusConflict)), s.retryExecution)
 }
+
+const requestNote = "409 is a conflict of the Idempotency-Key (conflict), an action that starts at once or not at all and cannot start now (queue_full), " +
+	"or a queue that takes nothing new (queue_draining). The latter two say in queue how it stands, and in execution which one was made and ended at once, if any."
 
 type executionInput struct {
 	Key  string `header:"Idempotency-Key" maxLength:"255" doc:"Makes repeating the request safe: the same key is the same execution, for ever."`
@@ -44,7 +53,7 @@ type executionOutput struct {
 }
 
 func (s *Server) requestExecution(ctx context.Context, in *executionInput) (*executionOutput, error) {
-	ready, err := s.defs.action(in.Body.Action)
+	ready, err := s.runnable(ctx, in.Body.Action)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +61,29 @@ func (s *Server) requestExecution(ctx context.Context, in *executionInput) (*exe
 	if err != nil {
 		return nil, err
 	}
-	r, err := check(ctx, ready, params)
+	refers := referring{doc: params, home: ready.Pack, field: "parameters", code: wire.CodeInvalidParameters, kinds: []marker.Kind{marker.Named, marker.OfUser}}
+	if err := s.mayRefer(ctx, refers); err != nil {
+		return nil, err
+	}
+	r, values, err := s.split(ctx, ready, params)
 	if err != nil {
 		return nil, err
 	}
-	r.By = "api"
-	return s.request(ctx, r, in.Key)
+	r.By, r.Priority = caller(ctx), in.Body.Priority
+	return s.request(ctx, ready, r, values, in.Key)
+}
+
+// runnable gives an action that the caller may run, with all the secrets that it declares.
+func (s *Server) runnable(ctx context.Context, ref string) (*invocation.Action, error) {
+	absent := notFound("action", ref)
+	if err := s.admitTo(ctx, access.Right{Verb: access.Run, Kind: access.Actions}, ref, absent); err != nil {
+		return nil, err
+	}
+	ready, err := s.defs.action(ref)
+	if err != nil {
+		return nil, err
+	}
+	return ready, s.admitSecrets(ctx, ready)
 }
 
 func parameters(raw json.RawMessage) (map[string]any, error) {
@@ -86,18 +112,23 @@ func misread(code, field string, err error) error {
 // check fits the parameters to the action and makes the request of them.
 func check(ctx context.Context, a *invocation.Action, params map[string]any) (execution.Request, error) {
 	r, err := a.Request(ctx, params)
+	return r, refuseParameters(a, err)
+}
+
+// refuseParameters says what is wrong with parameters, where something is.
+func refuseParameters(a *invocation.Action, err error) error {
 	var faults schema.Faults
 	switch {
 	case errors.As(err, &faults):
-		return r, unfit(wire.CodeInvalidParameters, "parameters", faults)
+		return unfit(wire.CodeInvalidParameters, "parameters", faults)
 	case errors.Is(err, invocation.ErrTooLarge):
 		detail := fmt.Sprintf("parameters take more than %d bytes", execution.MaxParameters)
-		return r, problem(http.StatusRequestEntityTooLarge, wire.CodeTooLarge, detail, wire.FieldError{Field: "parameters", Message: detail})
+		return problem(http.StatusRequestEntityTooLarge, wire.CodeTooLarge, detail, wire.FieldError{Field: "parameters", Message: detail})
 	case errors.Is(err, invocation.ErrKey):
-		return r, problem(http.StatusBadRequest, wire.CodeInvalidParameters, "parameters: the action's concurrency key cannot be computed for them: "+a.Spec.Concurrency.Key,
+		return problem(http.StatusBadRequest, wire.CodeInvalidParameters, "parameters: the action's concurrency key cannot be computed for them: "+a.Spec.Concurrency.Key,
 			wire.FieldError{Field: "parameters", Message: "the concurrency key cannot be computed"})
 	}
-	return r, err
+	return err
 }
 
 // unfit names every field that does not fit a schema.
@@ -116,73 +147,24 @@ func unfit(code, prefix string, faults schema.Faults) *wire.Problem {
 	return problem(http.StatusBadRequest, code, detail, fields...)
 }
 
-// request makes sure that an execution is requested, once for each key.
-func (s *Server) request(ctx context.Context, r execution.Request, key string) (*executionOutput, error) {
-	r.ID = execution.NewID()
-	if key != "" {
-		r.ID = execution.DeriveKeyID(admin, key)
-		if out, err := s.replay(ctx, r); out != nil || err != nil {
-			return out, err
-		}
-	}
-	done, err := onBus(ctx, s, func(ctx context.Context) (execution.Requested, error) { return s.facts.Request(ctx, r) })
-	if err != nil {
-		return nil, err
-	}
-	out := &executionOutput{Body: wire.ExecutionAccepted{ID: r.ID, Status: done.Status}}
-	if done.Existed {
-		out.Replayed = "true"
-	}
-	if done.Status == streams.Requested {
-		out.Body.Position = s.position(ctx, r.ID, done.QueueSeq)
-	}
-	return out, nil
-}
-
-// replay answers a request whose key was used before, also long after its execution has left the bus. One that
-// is only requested is requested again: who asked first may have died before it stood in line.
-func (s *Server) replay(ctx context.Context, r execution.Request) (*executionOutput, error) {
-	was, err := s.find(ctx, r.ID)
-	if isNotFound(err) || isDatabaseDown(err) { // without history the bus alone has to remember
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if was.Action != r.Action || !sameJSON(was.Parameters, r.Parameters) {
-		return nil, execution.ErrConflict
-	}
-	if was.Status == streams.Requested {
-		return nil, nil
-	}
-	return &executionOutput{Replayed: "true", Body: wire.ExecutionAccepted{ID: was.ID, Status: was.Status, Position: new(int)}}, nil
-}
-
-// sameJSON compares documents, whatever their form. What is not known is taken for the same.
-func sameJSON(a, b json.RawMessage) bool {
-	if a == nil || b == nil {
-		return true
-	}
-	x, errX := strictjson.Parse(a)
-	y, errY := strictjson.Parse(b)
-	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
-}
-
 // ByID names an execution in the path.
 type ByID struct {
 	ID string `path:"id" doc:"The execution's id"`
 }
 
 func (s *Server) cancelExecution(ctx context.Context, in *ByID) (*reply[wire.Execution], error) {
-	was, err := s.find(ctx, in.ID)
+	was, err := s.seen(ctx, in.ID)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.admitTo(ctx, access.Right{Verb: access.Operate, Kind: access.Executions}, was.Action, notFound("execution", in.ID)); err != nil {
 		return nil, err
 	}
 	if execution.Final(was.Status) {
 		return answer(was), nil
 	}
 	now, err := onBus(ctx, s, func(ctx context.Context) (execution.State, error) {
-		return s.facts.Cancel(ctx, was.Action, was.ID, admin)
+		return s.facts.Cancel(ctx, was.Action, was.ID, caller(ctx))
 	})
 	if err != nil {
 		return nil, err
@@ -196,14 +178,18 @@ type retryInput struct {
 }
 
 func (s *Server) retryExecution(ctx context.Context, in *retryInput) (*executionOutput, error) {
-	was, err := s.find(ctx, in.ID)
+	was, err := s.seen(ctx, in.ID)
 	if err != nil {
+		return nil, err
+	}
+	run := access.Right{Verb: access.Run, Kind: access.Actions}
+	if err := s.admitTo(ctx, run, was.Action, notFound("execution", in.ID)); err != nil {
 		return nil, err
 	}
 	if !execution.Final(was.Status) {
 		return nil, conflict(fmt.Sprintf("execution %s is %s; it can be run again when it has ended", was.ID, was.Status))
 	}
-	ready, err := s.defs.action(was.Action)
+	ready, err := s.runnable(ctx, was.Action)
 	if err != nil {
 		return nil, err
 	}
@@ -211,10 +197,30 @@ func (s *Server) retryExecution(ctx context.Context, in *retryInput) (*execution
 	if err != nil {
 		return nil, err
 	}
-	r, err := check(ctx, ready, params)
+	r, values, err := s.repeat(ctx, ready, was, params)
 	if err != nil {
 		return nil, err
 	}
-	r.By, r.RetryOf = "retry", was.ID
-	return s.request(ctx, r, in.Key)
+	return s.request(ctx, ready, r, values, in.Key)
+}
+
+// repeat makes the request of an execution again, with the same secrets. What its parameters refer to by name is that
+// of the pack whose rule made them.
+func (s *Server) repeat(ctx context.Context, a *invocation.Action, was wire.Execution, params map[string]any) (execution.Request, sealing, error) {
+	refers := referring{
+		doc: params, home: a.Pack, field: "parameters", code: wire.CodeInvalidParameters,
+		kinds: []marker.Kind{marker.Named, marker.OfUser, marker.Sealed},
+	}
+	if rule, err := pack.ParseRef(was.Rule); err == nil {
+		refers.home = rule.Pack
+	}
+	if err := s.mayRefer(ctx, refers); err != nil {
+		return execution.Request{}, nil, err
+	}
+	r, values, err := s.split(ctx, a, params)
+	if err != nil {
+		return r, nil, err
+	}
+	r.By, r.RetryOf, r.Rule, r.Priority = caller(ctx), was.ID, was.Rule, was.Priority
+	return r, values, s.again(ctx, was.ID, params, values)
 }

@@ -19,7 +19,7 @@ func TestAnExecutionIsThereAtOnceWithItsDefaults(t *testing.T) {
 		t.Errorf("without a scheduler: %+v", done)
 	}
 	e := want[wire.Execution](f.get("/api/v1/executions/"+done.ID), http.StatusOK)
-	if e.Status != streams.Requested || e.Action != "demo.echo" || e.PackDigest != digestOf(demo()) || e.RequestedBy != "api" ||
+	if e.Status != streams.Requested || e.Action != "demo.echo" || e.PackDigest != digestOf(demo()) || e.RequestedBy != "admin" ||
 		string(e.Parameters) != `{"count":1,"message":"hi"}` {
 		t.Errorf("execution is %+v with parameters %s", e, e.Parameters)
 	}
@@ -256,7 +256,7 @@ func TestRetryIsANewExecutionOfTheSame(t *testing.T) {
 	done := want[wire.ExecutionAccepted](f.post("/api/v1/executions/"+first+"/retry", nil, "Idempotency-Key", "k"), http.StatusAccepted)
 	again := want[wire.ExecutionAccepted](f.post("/api/v1/executions/"+first+"/retry", nil, "Idempotency-Key", "k"), http.StatusAccepted)
 	e := want[wire.Execution](f.get("/api/v1/executions/"+done.ID), http.StatusOK)
-	if done.ID == first || again.ID != done.ID || e.RetryOf != first || e.RequestedBy != "retry" || string(e.Parameters) != `{"count":1,"message":"hi"}` {
+	if done.ID == first || again.ID != done.ID || e.RetryOf != first || e.RequestedBy != "admin" || string(e.Parameters) != `{"count":1,"message":"hi"}` {
 		t.Errorf("retried %s: %+v, again %s", first, e, again.ID)
 	}
 	f.post("/api/v1/executions/"+newID()+"/retry", nil).refused(http.StatusNotFound, wire.CodeNotFound)

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
@@ -16,11 +17,11 @@ import (
 )
 
 func (s *Server) routeStreams(a huma.API) {
-	executions := op(http.MethodGet, "/executions/stream", "stream-executions", "Executions",
+	executions := op(mayList(access.View, access.Executions), http.MethodGet, "/executions/stream", "stream-executions", "Executions",
 		"Follow changes of executions as server-sent events", http.StatusNotFound, http.StatusTooManyRequests)
 	executions.Description = streamNote
 	register(s, a, executions, s.streamExecutions)
-	events := op(http.MethodGet, "/events/stream", "stream-events", "Events",
+	events := op(mayList(access.View, access.Events), http.MethodGet, "/events/stream", "stream-events", "Events",
 		"Follow events as they come, as server-sent events", http.StatusNotFound, http.StatusTooManyRequests)
 	events.Description = streamNote
 	register(s, a, events, s.streamEvents)
@@ -45,7 +46,7 @@ type executionFeed struct {
 	Status string `query:"status" doc:"Only changes to one of these statuses, separated by commas"`
 }
 
-func (s *Server) streamExecutions(_ context.Context, in *executionFeed) (*huma.StreamResponse, error) {
+func (s *Server) streamExecutions(ctx context.Context, in *executionFeed) (*huma.StreamResponse, error) {
 	statuses, err := parseStatuses(in.Status)
 	if err != nil {
 		return nil, err
@@ -54,11 +55,15 @@ func (s *Server) streamExecutions(_ context.Context, in *executionFeed) (*huma.S
 	if err != nil {
 		return nil, err
 	}
+	reach := s.reach(ctx, access.View, access.Executions)
 	return s.streaming(s.serveFeed(feed{
 		name: wire.StreamedExecution, stream: streams.Executions, filters: filters,
 		render: func(m jetstream.Msg) (any, bool) {
 			f, err := execution.ParseFact(m.Data())
 			if err != nil || (in.Rule != "" && f.Rule != in.Rule) || (statuses != nil && !slices.Contains(statuses, f.Status)) {
+				return nil, false
+			}
+			if scope, ok := scopeOf(f.Action); !ok || !reach.Has(scope) {
 				return nil, false
 			}
 			return wire.FromFact(f, nil), in.ID == "" || in.Action == "" || f.Action == in.Action
@@ -91,8 +96,9 @@ type eventFeed struct {
 	Trigger string `query:"trigger" doc:"Only this trigger's"`
 }
 
-func (s *Server) streamEvents(_ context.Context, in *eventFeed) (*huma.StreamResponse, error) {
-	f := feed{name: wire.StreamedEvent, stream: streams.Events, render: renderEvent}
+func (s *Server) streamEvents(ctx context.Context, in *eventFeed) (*huma.StreamResponse, error) {
+	reach := s.reach(ctx, access.View, access.Events)
+	f := feed{name: wire.StreamedEvent, stream: streams.Events, render: func(m jetstream.Msg) (any, bool) { return renderEvent(m, reach) }}
 	if in.Trigger != "" {
 		ref, err := pack.ParseRef(in.Trigger)
 		if err != nil {
@@ -107,11 +113,15 @@ func (s *Server) streamEvents(_ context.Context, in *eventFeed) (*huma.StreamRes
 	return s.streaming(s.serveFeed(f, in.LastID)), nil
 }
 
-func renderEvent(m jetstream.Msg) (any, bool) {
+// renderEvent leaves out what is beyond reach, and that includes events of no trigger that can be told.
+func renderEvent(m jetstream.Msg, reach access.Reach) (any, bool) {
 	msg, err := event.FromJetStream(m)
 	if err != nil {
 		return nil, false
 	}
 	e, rejected := event.FromMessage(msg)
+	if scope, ok := scopeOf(e.Trigger); !reach.All && (!ok || !reach.Has(scope)) {
+		return nil, false
+	}
 	return liveEvent(e, rejected), true
 }

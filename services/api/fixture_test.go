@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
 
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/bus"
@@ -51,6 +53,7 @@ type fixture struct {
 	secrets *secret.Store
 	base    string
 	http    *http.Client
+	routes  chi.Routes
 	stop    func()
 }
 
@@ -89,12 +92,10 @@ func digestOf(p pack.Pack) string {
 
 func (f *fixture) start(change ...func(*api.Config)) {
 	f.t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(f.t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	listener := listen(f.t)
 	c := api.Config{
 		Bus: f.bus, DB: f.db, Secrets: f.secrets, Listener: listener, Token: token, Version: "test", TempDir: f.t.TempDir(), Logger: quiet,
+		FailureBurst: 100_000, SignInBurst: 100_000,
 	}
 	for _, apply := range change {
 		apply(&c)
@@ -103,12 +104,22 @@ func (f *fixture) start(change ...func(*api.Config)) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.routes = s.Handler().(chi.Routes)
 	f.base = "http://" + s.Addr().String()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	f.http = &http.Client{Transport: transport}
 	f.stop = f.run("api", s)
 	f.t.Cleanup(transport.CloseIdleConnections)
 	f.eventually("the service is ready", func() bool { return f.get("/readyz").status == http.StatusOK })
+}
+
+func listen(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
 }
 
 // run runs a service until the test ends or stop is called.
@@ -131,13 +142,13 @@ func (f *fixture) run(name string, s lifecycle.Service) (stop func()) {
 	return stop
 }
 
-func (f *fixture) withRecorder() {
+func (f *fixture) withRecorder() (stop func()) {
 	f.t.Helper()
 	s, err := recorder.New(recorder.Config{Bus: f.bus, DB: f.db, Grace: time.Hour, Logger: quiet})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.run("recorder", s)
+	return f.run("recorder", s)
 }
 
 func (f *fixture) withRules() {
@@ -158,6 +169,35 @@ func (f *fixture) withScheduler() {
 	}
 	f.run("scheduler", s)
 	f.eventually("a scheduler leads", func() bool { return f.get("/api/v1/queues").status == http.StatusOK })
+}
+
+// leader answers questions about queues in the place of a scheduler. What is nil is not answered.
+func (f *fixture) leader(stats func(streams.QueueRequest) streams.QueueStats, position func(streams.PositionRequest) streams.Position) {
+	f.t.Helper()
+	if stats != nil {
+		answerWith(f, streams.RPCQueueStats, stats)
+	}
+	if position != nil {
+		answerWith(f, streams.RPCQueuePosition, position)
+	}
+}
+
+func answerWith[Q, A any](f *fixture, subject string, answer func(Q) A) {
+	f.t.Helper()
+	sub, err := f.bus.Conn.Subscribe(subject, func(m *nats.Msg) {
+		var q Q
+		if err := json.Unmarshal(m.Data, &q); err != nil {
+			f.t.Errorf("%s: %v", subject, err)
+		}
+		data, err := json.Marshal(answer(q))
+		if err := errors.Join(err, m.Respond(data)); err != nil {
+			f.t.Errorf("%s: %v", subject, err)
+		}
+	})
+	if err := errors.Join(err, f.bus.Conn.Flush()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { _ = sub.Unsubscribe() })
 }
 
 // eventually waits until ok says true.
@@ -342,6 +382,9 @@ func demo() pack.Pack {
 		Triggers: []pack.Trigger{
 			{Name: "note", Payload: json.RawMessage(`{"type":"object","properties":{"host":{"type":"string"}},"required":["host"]}`)},
 			{Name: "github", Webhook: &pack.Webhook{Scheme: "github", Secret: "GH"}},
+			{Name: "gitlab", Webhook: &pack.Webhook{Scheme: "gitlab", Secrets: []string{"NEXT", "GH"}}},
+			{Name: "stripe", Webhook: &pack.Webhook{Scheme: "stripe", Secret: "GH"}},
+			{Name: "slack", Webhook: &pack.Webhook{Scheme: "slack", Secret: "GH"}},
 			{Name: "signed", Webhook: &pack.Webhook{Scheme: "hmac", Secret: "GH"}},
 			{Name: "bearer", Webhook: &pack.Webhook{Scheme: "bearer", Secret: "GH"}},
 			{Name: "unset", Webhook: &pack.Webhook{Scheme: "bearer", Secret: "NOT_THERE"}},

@@ -24,6 +24,7 @@ type document struct {
 	OpenAPI string
 	Paths   map[string]map[string]struct {
 		OperationID string `json:"operationId"`
+		Right       string `json:"x-attune-right"`
 		Summary     string
 		Security    *[]map[string][]string
 		Responses   map[string]any
@@ -38,7 +39,7 @@ func (f *fixture) document() document {
 }
 
 // withoutToken are the only routes that take anybody.
-var withoutToken = []string{"get /healthz", "get /readyz", "post /api/v1/webhooks/{pack}/{trigger}"}
+var withoutToken = []string{"get /healthz", "get /readyz", "post /api/v1/session", "post /api/v1/session/exchange", "post /api/v1/webhooks/{pack}/{trigger}"}
 
 func TestEveryRouteButTheListedRefusesAMissingToken(t *testing.T) {
 	t.Parallel()
@@ -194,7 +195,7 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 	f.post("/api/v1/executions", endless{}, "Content-Type", "application/json").refused(http.StatusRequestEntityTooLarge, wire.CodeTooLarge)
 	f.post("/api/v1/events", endless{}, "Content-Type", "application/json").refused(http.StatusRequestEntityTooLarge, wire.CodeTooLarge)
 	f.deliver("open", strings.Repeat(" ", 40<<20)).refused(http.StatusRequestEntityTooLarge, wire.CodeTooLarge)
-	if a := f.get("/api/v1/executions?action=" + strings.Repeat("x", 40<<10)); a.status != http.StatusRequestHeaderFieldsTooLarge {
+	if a := f.get("/api/v1/executions?action=" + strings.Repeat("x", 100<<10)); a.status != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("a long query answered %d", a.status)
 	}
 }
@@ -257,6 +258,7 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 	id := f.requestEcho().ID
 	f.move(id, "running", "failed")
 	eventID := f.publish(`{"trigger":"demo.open"}`)
+	f.call(http.MethodPut, "/api/v1/secrets/KEPT", wire.SecretValue{Value: "x"})
 	examples := map[string]struct {
 		path   string
 		body   any
@@ -270,14 +272,30 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 		"receive-webhook": {"/webhooks/demo/open", `{}`, 202},
 		"list-queues":     {"/queues", nil, 200}, "show-queue": {"/queues/demo.slow", nil, 200}, "pause-queue": {"/queues/demo.slow/pause", nil, 200},
 		"resume-queue": {"/queues/demo.slow/resume", nil, 200}, "show-queue-stats": {"/actions/demo.slow/queue-stats", nil, 200},
-		"install-pack": {"/packs", hello("1.0.0").archive(t), 200}, "list-packs": {"/packs", nil, 200}, "show-pack": {"/packs/demo", nil, 200},
-		"uninstall-pack": {"/packs/demo", nil, 204},
-		"list-actions":   {"/actions", nil, 200}, "show-action": {"/actions/demo.echo", nil, 200}, "list-triggers": {"/triggers", nil, 200},
+		"drain-queue": {"/queues/demo.deploy/drain", nil, 200}, "limit-queue": {"/queues/_all/limit", `{"limit":null}`, 200},
+		"cancel-executions": {"/executions/cancel", `{"action":"demo.echo"}`, 200},
+		"install-pack":      {"/packs", hello("1.0.0").archive(t), 200}, "list-packs": {"/packs", nil, 200}, "show-pack": {"/packs/demo", nil, 200},
+		"uninstall-pack": {"/packs/demo", nil, 200}, "show-pack-status": {"/packs/demo/status", nil, 200}, "read-pack-log": {"/packs/demo/log", nil, 404},
+		"show-pack-config": {"/packs/demo/config", nil, 200}, "set-pack-config": {"/packs/demo/config", `{"config":{}}`, 200},
+		"switch-pack": {"/packs/demo/switch", nil, 409}, "rollback-pack": {"/packs/demo/rollback", nil, 409},
+		"list-actions": {"/actions", nil, 200}, "show-action": {"/actions/demo.echo", nil, 200}, "list-triggers": {"/triggers", nil, 200},
 		"show-trigger": {"/triggers/demo.note", nil, 200}, "list-sensors": {"/sensors", nil, 200}, "show-sensor": {"/sensors/demo.watch", nil, 200},
+		"restart-sensor": {"/sensors/demo.watch/restart", nil, 409}, "read-sensor-log": {"/sensors/demo.watch/logs", nil, 200},
 		"list-rules": {"/rules", nil, 200}, "show-rule": {"/rules/demo.on-note", nil, 200}, "enable-rule": {"/rules/demo.on-note/enable", nil, 200},
 		"disable-rule": {"/rules/demo.on-note/disable", nil, 200}, "list-runners": {"/runners", nil, 200}, "show-runner": {"/runners/nobody", nil, 404},
 		"list-secrets": {"/secrets", nil, 200}, "set-named-secret": {"/secrets", `{"name":"A","value":"b"}`, 200}, "set-secret": {"/secrets/A", `{"value":"b"}`, 200},
+		"list-secret-versions": {"/secrets/KEPT/versions", nil, 200}, "restore-secret": {"/secrets/KEPT/restore", `{"version":1}`, 200},
+		"rotate-secret": {"/secrets/KEPT/rotate", nil, 200}, "show-secret-keys": {"/secret-keys", nil, 200},
+		"rotate-secrets": {"/secret-keys/rotate", nil, 200}, "change-secret-key": {"/secret-keys/change", nil, 200},
 		"delete-secret": {"/secrets/A", nil, 204}, "show-health": {"", nil, 200}, "show-readiness": {"", nil, 200},
+		"list-tokens": {"/tokens", nil, 200}, "create-token": {"/tokens", `{"name":"a","role":"viewer"}`, 201}, "revoke-token": {"/tokens/nobody", nil, 404},
+		"list-users": {"/users", nil, 200}, "create-user": {"/users", `{"name":"a","role":"viewer"}`, 201},
+		"enable-user": {"/users/nobody/enable", nil, 404}, "disable-user": {"/users/nobody/disable", nil, 404},
+		"set-rights":   {"/users/nobody/rights", `{"role":"viewer"}`, 404},
+		"set-password": {"/users/nobody/password", `{"password":"0123456789ab"}`, 404},
+		"list-audit":   {"/audit", nil, 200}, "verify-audit": {"/audit/verify", nil, 200},
+		"show-session": {"/session", nil, 200}, "sign-in": {"/session", `{"name":"nobody","password":"x"}`, 401}, "sign-out": {"/session", nil, 400},
+		"exchange-code": {"/session/exchange", `{"code":"x","verifier":"x"}`, 401},
 	}
 	last := func(id string) bool { return strings.HasPrefix(id, "uninstall") || strings.HasPrefix(id, "delete") }
 	for _, round := range []bool{false, true} {
@@ -306,9 +324,14 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 // try is call for answers that may not end: it reads the head only.
 func (f *fixture) try(method, path string, body any) answer {
 	f.t.Helper()
+	return f.tryAs(method, path, body, []string{"Authorization", "Bearer " + token})
+}
+
+func (f *fixture) tryAs(method, path string, body any, headers []string) answer {
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
-	resp, err := f.http.Do(f.request(ctx, method, path, body, "Authorization", "Bearer "+token))
+	resp, err := f.http.Do(f.request(ctx, method, path, body, headers...))
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -9,48 +9,59 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
 )
 
-// installed is what became of an archive.
-type installed struct {
-	name   string
-	change definitions.Change
+// recorded is what became of an archive that was taken.
+type recorded struct {
+	definitions.Recorded
+	pack pack.Pack
 }
 
-// install checks an archive, puts it where runners find it, and then lets the definitions refer to it. Archives
-// are made anew from their files, so that the same files are the same archive, whoever packed them.
-func (s *Server) install(ctx context.Context, archive io.Reader, source string) (installed, error) {
+// record checks an archive, puts it where runners find it, and has it recorded as a version that is on its way.
+// Archives are made anew from their files, so that the same files are the same archive, whoever packed them.
+func (s *Server) record(ctx context.Context, archive io.Reader, in definitions.Installed, when definitions.Switch) (recorded, error) {
 	select {
 	case s.installing <- struct{}{}:
 	case <-ctx.Done():
-		return installed{}, context.Cause(ctx)
+		return recorded{}, context.Cause(ctx)
 	}
 	defer func() { <-s.installing }()
 	p, digest, packed, err := s.checkArchive(archive)
 	if err != nil {
-		return installed{}, err
+		return recorded{}, err
+	}
+	s.notePack(ctx, p.Name, map[string]string{"version": p.Version, "digest": digest, "source": in.Source, "origin": in.Origin})
+	if err := s.admitPack(ctx, p); err != nil {
+		return recorded{}, err
 	}
 	if err := s.awaitBus(ctx); err != nil {
-		return installed{}, err
+		return recorded{}, err
 	}
 	if err := s.keepArchive(ctx, digest, packed); err != nil {
-		return installed{}, err
+		return recorded{}, err
 	}
-	change, err := s.store.Install(ctx, definitions.Installed{Pack: p, Digest: digest, Source: source, By: admin})
+	in.Pack, in.Digest = p, digest
+	done, err := s.store.Record(ctx, in, when)
 	if err != nil {
-		return installed{}, err
+		return recorded{}, err
 	}
-	s.log.InfoContext(ctx, "pack installed", slog.String(logging.Pack, p.Name), slog.String("version", p.Version),
-		slog.String("digest", digest), slog.String("change", string(change.Kind)))
-	return installed{name: p.Name, change: change}, nil
+	failpoint.Hit(failpoint.InstallRecorded)
+	s.log.InfoContext(ctx, "pack recorded", slog.String(logging.Pack, p.Name), slog.String("version", p.Version),
+		slog.String("digest", digest), slog.String("source", in.Source), slog.String("origin", in.Origin), slog.String("by", in.By), slog.String("switch", string(when)),
+		slog.String("change", string(done.Change.Kind)), slog.Int("generation", done.Version.Generation))
+	// Had this very version been on its way out, its archive may have gone before it was recorded.
+	return recorded{Recorded: done, pack: p}, s.keepArchive(ctx, digest, packed)
 }
 
 // checkArchive unpacks an archive into a folder that is gone afterwards, and reads the pack in it.
@@ -70,6 +81,21 @@ func (s *Server) checkArchive(archive io.Reader) (p pack.Pack, digest string, pa
 	}
 	digest, packed, err = pack.Archive(folder)
 	return p, digest, packed, err
+}
+
+// notePack says for the audit which version of a pack is in service, and what was asked for.
+func (s *Server) notePack(ctx context.Context, name string, is map[string]string) {
+	var was any
+	if v, err := s.defs.view(); err == nil {
+		if p, ok := v.Packs[name]; ok {
+			was = map[string]string{"version": p.Version, "digest": p.Digest}
+		}
+	}
+	if is == nil {
+		note(ctx, name, was, nil)
+		return
+	}
+	note(ctx, name, was, is)
 }
 
 // keepArchive stores an archive under its digest, once.
@@ -108,6 +134,26 @@ func missingFields(e *definitions.MissingError) []wire.FieldError {
 			Message: fmt.Sprintf("refers to %s %s, which is not installed", u.Kind, u.Needs),
 			File:    "rules/" + u.Rule.Name + ".yaml",
 		}
+	}
+	return fields
+}
+
+// inUse says which rules need what would go, as far as the caller may see them.
+func inUse(ctx context.Context, e *definitions.InUseError) error {
+	reach := access.From(ctx).Reach(access.Right{Verb: access.View, Kind: access.Rules})
+	seen := *e
+	seen.Uses = slices.DeleteFunc(slices.Clone(e.Uses), func(u definitions.Use) bool { return !reach.HasPack(u.Rule.Pack) })
+	if len(seen.Uses) == 0 {
+		return conflict("pack " + e.Pack + " is needed by rules of packs that you may not see")
+	}
+	return problem(http.StatusConflict, wire.CodeConflict, seen.Error(), usingFields(&seen)...)
+}
+
+// usingFields names the rules that need what would go.
+func usingFields(e *definitions.InUseError) []wire.FieldError {
+	fields := make([]wire.FieldError, len(e.Uses))
+	for i, u := range e.Uses {
+		fields[i] = wire.FieldError{Field: "rule " + u.Rule.String(), Message: fmt.Sprintf("needs %s %s", u.Kind, u.Needs)}
 	}
 	return fields
 }

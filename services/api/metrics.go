@@ -18,13 +18,18 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	open     prometheus.Gauge
-	streams  prometheus.Gauge
+
+	unaudited prometheus.Counter
+	streams   prometheus.Gauge
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
 	f := promauto.With(r)
 	return &metrics{
 		registry: r,
+		unaudited: f.NewCounter(prometheus.CounterOpts{
+			Name: "attune_audit_lost_total", Help: "Entries that could not be written to the audit, and are in the log instead.",
+		}),
 		requests: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "attune_http_requests_total", Help: "Requests that were answered.",
 		}, []string{"route", "method", "status"}),

@@ -8,12 +8,13 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/logs"
 )
 
 func (s *Server) routeLogs(a huma.API) {
-	o := op(http.MethodGet, "/executions/{id}/logs/{stream}", "read-log", "Executions",
+	o := op(mayOne(access.View, access.Executions), http.MethodGet, "/executions/{id}/logs/{stream}", "read-log", "Executions",
 		"Read what an execution wrote", http.StatusNotFound, http.StatusTooManyRequests)
 	o.Description = "Plain bytes as they were written. The header Attune-Offset says where the answer begins in the whole output; " +
 		"add what was received to it to resume. An answer that is cut off was not the end."
@@ -30,7 +31,7 @@ type logInput struct {
 }
 
 func (s *Server) readLog(ctx context.Context, in *logInput) (*huma.StreamResponse, error) {
-	if _, err := s.find(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return s.streaming(s.serveLog(logs.Request{
@@ -45,12 +46,7 @@ func (s *Server) serveLog(q logs.Request) func(context.Context, http.ResponseWri
 			return err
 		}
 		q.Offset, q.Tail = start, 0
-		h := w.Header()
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
-		h.Set(wire.HeaderOffset, strconv.FormatInt(start, 10))
-		w.WriteHeader(http.StatusOK)
+		beginLog(w, start)
 		if err := s.copyLog(ctx, w, q); err != nil {
 			panic(http.ErrAbortHandler) // a clean end would say that this was all
 		}
@@ -93,4 +89,14 @@ func (s *Server) copyLog(ctx context.Context, w http.ResponseWriter, q logs.Requ
 		}
 	}
 	return ctx.Err()
+}
+
+// beginLog begins the answer that is a log, from an offset on.
+func beginLog(w http.ResponseWriter, start int64) {
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set(wire.HeaderOffset, strconv.FormatInt(start, 10))
+	w.WriteHeader(http.StatusOK)
 }

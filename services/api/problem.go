@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,7 @@ import (
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/secret"
 )
 
 // problem makes an error that a client sees.
@@ -65,6 +67,7 @@ var known = []struct {
 
 var (
 	databaseDown = problem(http.StatusServiceUnavailable, wire.CodeDatabaseDown, "the database does not answer; definitions cannot be changed and history cannot be read until it does")
+	keysAway     = problem(http.StatusServiceUnavailable, wire.CodeSecretsUnavailable, "the keys of secrets cannot be used now; the service's log says why")
 	busDown      = problem(http.StatusServiceUnavailable, wire.CodeBusDown, "NATS does not answer; nothing can be accepted until it does")
 )
 
@@ -79,6 +82,9 @@ func (s *Server) explain(ctx context.Context, err error) *wire.Problem {
 			return k.problem
 		}
 	}
+	if isUnstorable(err) {
+		return problem(http.StatusBadRequest, wire.CodeInvalidRequest, "a text in the request holds what no text may: NUL, or what is not UTF-8")
+	}
 	p = unavailable(err)
 	if p == nil {
 		p = problem(http.StatusInternalServerError, wire.CodeInternal, "something went wrong inside; the service's log has it under request "+middleware.GetReqID(ctx))
@@ -89,9 +95,17 @@ func (s *Server) explain(ctx context.Context, err error) *wire.Problem {
 	return p
 }
 
-// unavailable tells an outage of PostgreSQL or NATS from a fault of ours.
+// isUnstorable tells text that PostgreSQL takes nowhere, and that therefore nothing of ours can have.
+func isUnstorable(err error) bool {
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (answer.Code == "22021" || answer.Code == "22P05")
+}
+
+// unavailable tells an outage of PostgreSQL, NATS or the keys of secrets from a fault of ours.
 func unavailable(err error) *wire.Problem {
 	switch {
+	case errors.Is(err, secret.ErrVault), errors.Is(err, secret.ErrKeyWrong), errors.Is(err, secret.ErrKeyMissing), errors.Is(err, secret.ErrKeyFile):
+		return keysAway
 	case isNATSDown(err):
 		return busDown
 	case isDatabaseDown(err):
@@ -132,7 +146,9 @@ func isDatabaseDown(err error) bool {
 // write sends a problem where no typed handler is at work.
 func write(w http.ResponseWriter, p *wire.Problem) {
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
-		w.Header().Set("Retry-After", "2")
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", strconv.Itoa(max(p.RetryAfter, 2)))
+		}
 	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)

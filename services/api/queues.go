@@ -2,39 +2,65 @@ package api
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
 )
 
+// queueNoun is what the owner of a line is called, whatever it is.
+const queueNoun = "action or pack"
+
 func (s *Server) routeQueues(a huma.API) {
 	const tag = "Queues"
-	register(s, a, op(http.MethodGet, "/queues", "list-queues", tag, "List the lines that have work or are paused"), s.listQueues)
-	register(s, a, op(http.MethodGet, "/queues/{ref}", "show-queue", tag, "Show an action's line in order",
+	register(s, a, op(mayList(access.View, access.Queues), http.MethodGet, "/queues", "list-queues", tag, "List the lines that have work or are paused"), s.listQueues)
+	register(s, a, op(mayAt(access.View, access.Queues, "ref", queueNoun), http.MethodGet, "/queues/{ref}", "show-queue", tag, "Show an action's line in order",
 		http.StatusNotFound), s.showQueue)
-	register(s, a, op(http.MethodPost, "/queues/{ref}/pause", "pause-queue", tag, "Let nobody more of an action's line start",
-		http.StatusNotFound), s.pauseQueue)
-	register(s, a, op(http.MethodPost, "/queues/{ref}/resume", "resume-queue", tag, "Let an action's line go on",
-		http.StatusNotFound), s.resumeQueue)
-	register(s, a, op(http.MethodGet, "/actions/{ref}/queue-stats", "show-queue-stats", tag, "Say how an action's line stands, all keys together",
-		http.StatusNotFound), s.queueStats)
+	register(s, a, op(mayAt(access.View, access.Queues, "ref", queueNoun), http.MethodGet, "/actions/{ref}/queue-stats", "show-queue-stats", tag,
+		"Say how an action's line stands, all keys together, or those of a pack, or all", http.StatusNotFound), s.queueStats)
+	s.routeControls(a)
 }
 
 func (s *Server) listQueues(ctx context.Context, in *Paging) (*reply[wire.Page[wire.QueueStats]], error) {
-	list, err := ask[streams.QueueList](ctx, s, streams.RPCQueueList, nothing{})
-	if err != nil {
-		return nil, err
+	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
+	action, key, ok := strings.Cut(string(after), "\x00")
+	if err != nil || in.Cursor != "" && !ok {
+		return nil, history.ErrBadCursor
 	}
-	return pageOf(list.Queues, *in, func(q wire.QueueStats) string { return q.Action + "\x00" + q.Key })
+	page := wire.Page[wire.QueueStats]{Items: []wire.QueueStats{}}
+	reach := s.reach(ctx, access.View, access.Queues)
+	for {
+		list, err := ask[streams.QueueList](ctx, s, streams.RPCQueueList,
+			streams.QueueListRequest{AfterAction: action, AfterKey: key, Limit: in.Limit})
+		if err != nil {
+			return nil, err
+		}
+		for _, q := range list.Queues {
+			action, key = q.Action, q.Key
+			if scope, ok := scopeOf(q.Action); ok && reach.Has(scope) {
+				page.Items = append(page.Items, q)
+			}
+			if len(page.Items) == in.Limit {
+				break
+			}
+		}
+		if !list.More || len(list.Queues) == 0 {
+			return answer(page), nil
+		}
+		if len(page.Items) == in.Limit {
+			page.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(action + "\x00" + key))
+			return answer(page), nil
+		}
+	}
 }
 
 // ByRef names a definition in the path.
@@ -45,7 +71,7 @@ type ByRef struct {
 type queueInput struct {
 	ByRef
 	Paging
-	Key string `query:"key" maxLength:"1024" doc:"The concurrency key, for actions that have one"`
+	Key string `query:"key" doc:"The concurrency key, for actions that have one: any text of at most 16 KiB"`
 }
 
 func (s *Server) showQueue(ctx context.Context, in *queueInput) (*reply[wire.Queue], error) {
@@ -56,6 +82,9 @@ func (s *Server) showQueue(ctx context.Context, in *queueInput) (*reply[wire.Que
 	if _, err := pack.ParseRef(in.Ref); err != nil {
 		return nil, notFound("queue", in.Ref)
 	}
+	if len(in.Key) > wire.MaxKey {
+		return nil, invalid("key", fmt.Sprintf("takes %d bytes, at most %d", len(in.Key), wire.MaxKey))
+	}
 	found, err := ask[streams.QueueView](ctx, s, streams.RPCQueueShow,
 		streams.QueueRequest{Action: in.Ref, Key: in.Key, Offset: offset, Limit: in.Limit + 1})
 	if err != nil {
@@ -64,7 +93,7 @@ func (s *Server) showQueue(ctx context.Context, in *queueInput) (*reply[wire.Que
 	if found.Error != "" {
 		return nil, fmt.Errorf("queue %s: %s: %w", in.Ref, found.Error, errScheduler)
 	}
-	if found.Waiting+found.Running == 0 { // without work a queue is only as real as its action
+	if isIdle(found.QueueStats) { // without work a queue is only as real as its action
 		if _, err := s.defs.action(in.Ref); err != nil {
 			return nil, err
 		}
@@ -91,50 +120,30 @@ func offsetOf(cursor string) (int, error) {
 	return n, nil
 }
 
-func (s *Server) queueStats(ctx context.Context, in *ByRef) (*reply[wire.QueueStats], error) {
-	if _, err := s.defs.action(in.Ref); err != nil {
-		return nil, err
+// ByScope names what operators steer in the path.
+type ByScope struct {
+	Scope string `path:"ref" doc:"An action as PACK.NAME, a pack as PACK, or _all"`
+}
+
+func (s *Server) queueStats(ctx context.Context, in *ByScope) (*reply[wire.QueueStats], error) {
+	if !isScope(in.Scope) {
+		return nil, notFound("queue", in.Scope)
 	}
-	stats, err := ask[streams.QueueStats](ctx, s, streams.RPCQueueStats, streams.QueueRequest{Action: in.Ref})
+	stats, err := s.stats(ctx, in.Scope, "")
+	if unknown := s.installed(in.Scope); unknown != nil && (err != nil || isIdle(stats) && !s.isControlled(ctx, in.Scope)) {
+		return nil, unknown
+	}
 	if err != nil {
 		return nil, err
 	}
 	return answer(stats), nil
 }
 
-func (s *Server) pauseQueue(ctx context.Context, in *ByRef) (*reply[wire.QueueStats], error) {
-	return s.control(ctx, in.Ref, true)
+// isControlled tells whether operators said something of a scope.
+func (s *Server) isControlled(ctx context.Context, scope string) bool {
+	_, revision, err := s.readControl(ctx, scope)
+	return err == nil && revision != 0
 }
 
-func (s *Server) resumeQueue(ctx context.Context, in *ByRef) (*reply[wire.QueueStats], error) {
-	return s.control(ctx, in.Ref, false)
-}
-
-// control notes what an operator said of a queue, for every scheduler that will lead. It does not need one now.
-func (s *Server) control(ctx context.Context, ref string, paused bool) (*reply[wire.QueueStats], error) {
-	a, err := s.defs.action(ref)
-	if err != nil {
-		return nil, err
-	}
-	data, err := json.Marshal(streams.QueueControl{Version: streams.Version, Paused: paused, By: admin, At: time.Now().UTC()})
-	if err != nil {
-		return nil, fmt.Errorf("control of queue %s: %w", ref, err)
-	}
-	if _, err := onBus(ctx, s, func(ctx context.Context) (uint64, error) { return s.putControl(ctx, ref, data) }); err != nil {
-		return nil, fmt.Errorf("control of queue %s: %w", ref, err)
-	}
-	stats, err := ask[streams.QueueStats](ctx, s, streams.RPCQueueStats, streams.QueueRequest{Action: ref})
-	if err != nil {
-		stats = streams.QueueStats{Action: ref, Limit: a.Spec.Concurrency.Limit}
-	}
-	stats.Paused = paused
-	return answer(stats), nil
-}
-
-func (s *Server) putControl(ctx context.Context, ref string, data []byte) (uint64, error) {
-	kv, err := s.config.Bus.JS.KeyValue(ctx, streams.BucketQueues)
-	if err != nil {
-		return 0, fmt.Errorf("open bucket %s: %w", streams.BucketQueues, err)
-	}
-	return kv.Put(ctx, ref, data)
-}
+// isIdle tells whether nobody is in a queue: it is only as real as its definition.
+func isIdle(q streams.QueueStats) bool { return q.Waiting+q.Running+q.Delayed == 0 }

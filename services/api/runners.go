@@ -11,14 +11,15 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
 
 func (s *Server) routeRunners(a huma.API) {
-	register(s, a, op(http.MethodGet, "/runners", "list-runners", "Runners", "List the runners that live"), s.listRunners)
-	register(s, a, op(http.MethodGet, "/runners/{name}", "show-runner", "Runners", "Show a runner", http.StatusNotFound), s.showRunner)
+	register(s, a, op(mayAll(access.View, access.Runners), http.MethodGet, "/runners", "list-runners", "Runners", "List the runners that live"), s.listRunners)
+	register(s, a, op(mayAll(access.View, access.Runners), http.MethodGet, "/runners/{name}", "show-runner", "Runners", "Show a runner", http.StatusNotFound), s.showRunner)
 }
 
 // ByName names something in the path.

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/account"
 	wire "github.com/attune/attune/pkg/api"
 )
 
@@ -30,6 +31,7 @@ const (
 var (
 	errTooManyStreams = errors.New("too many streams are open")
 	errEnded          = errors.New("the service stops")
+	errCut            = errors.New("the credential is no longer good")
 )
 
 // feed is a stream of the bus as server-sent events.
@@ -66,7 +68,36 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, serve func(conte
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(s.leaving, func() { cancel(errEnded) })()
+	defer cutWith(ctx, credentialOf(ctx), cancel)()
 	return serve(ctx, w, r)
+}
+
+// cutWith ends a stream with the credential that it was opened by. The caller must call what it returns.
+func cutWith(ctx context.Context, c *account.Caller, cancel context.CancelCauseFunc) (stop func()) {
+	if c == nil || c == root {
+		return func() {}
+	}
+	var expired <-chan time.Time
+	if !c.Expires.IsZero() {
+		t := time.NewTimer(time.Until(c.Expires))
+		expired = t.C
+	}
+	stopped, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-c.Gone():
+			cancel(errCut)
+		case <-expired:
+			cancel(errCut)
+		case <-ctx.Done():
+		case <-stopped:
+		}
+	}()
+	return func() {
+		close(stopped)
+		<-done
+	}
 }
 
 // serveFeed sends a feed from where the client left off.

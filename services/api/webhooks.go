@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,9 +25,9 @@ import (
 )
 
 func (s *Server) routeWebhooks(a huma.API) {
-	o := open(accepted(op(http.MethodPost, "/webhooks/{pack}/{trigger}", "receive-webhook", "Webhooks", "Deliver a webhook",
-		http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)))
-	o.Description = "Needs no token: each delivery proves where it comes from by the trigger's scheme. A delivery id (X-GitHub-Delivery, Webhook-Id) is " +
+	o := accepted(op(openToAll(), http.MethodPost, "/webhooks/{pack}/{trigger}", "receive-webhook", "Webhooks", "Deliver a webhook",
+		http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType))
+	o.Description = "Needs no token: each delivery proves where it comes from by the trigger's scheme. A delivery id (X-GitHub-Delivery, Idempotency-Key, Webhook-Id, Stripe's id, Slack's event_id) is " +
 		"used once; without one, the same body within two minutes is the same delivery. The body is the event's payload; one that does not fit the " +
 		"trigger's schema is recorded as a rejected event."
 	o.MaxBodyBytes = event.MaxPayload + 1 // the library refuses what reaches it
@@ -58,8 +59,8 @@ func (s *Server) receive(ctx context.Context, in *deliveryInput) (*deliveryOutpu
 	if err := s.verify(ctx, t, d); err != nil {
 		return nil, err
 	}
-	if isPing(t.Spec.Webhook.Scheme, d) {
-		return &deliveryOutput{Status: http.StatusOK, Body: wire.DeliveryAccepted{Note: "a ping is no event"}}, nil
+	if answer, greeted := greeting(t.Spec.Webhook.Scheme, d); greeted {
+		return &deliveryOutput{Status: http.StatusOK, Body: answer}, nil
 	}
 	n, err := delivered(ref, t.Spec.Webhook.Scheme, d)
 	if err != nil {
@@ -82,11 +83,11 @@ func (s *Server) keep(ctx context.Context, n event.New) (*deliveryOutput, error)
 // verify refuses whoever does not prove where the delivery comes from. Why exactly is for the log only.
 func (s *Server) verify(ctx context.Context, t definitions.Trigger, d webhook.Delivery) error {
 	w := *t.Spec.Webhook
-	key, err := s.webhookSecret(ctx, w)
+	secrets, err := s.webhookSecrets(ctx, t.Pack, w)
 	if err != nil {
 		return err
 	}
-	err = webhook.Verify(w, key, d)
+	err = webhook.Verify(w, secrets, d)
 	switch {
 	case err == nil:
 		return nil
@@ -100,14 +101,18 @@ func (s *Server) verify(ctx context.Context, t definitions.Trigger, d webhook.De
 	return err
 }
 
-// isPing tells GitHub's greeting, which it sends when a webhook is made, from events.
-func isPing(scheme string, d webhook.Delivery) bool {
-	return scheme == webhook.GitHub && d.Header.Get(webhook.HeaderGitHubEvent) == "ping"
+// greeting answers what GitHub and Slack send when a webhook is made, which is no event.
+func greeting(scheme string, d webhook.Delivery) (answer wire.DeliveryAccepted, greeted bool) {
+	if scheme == webhook.GitHub && d.Header.Get(webhook.HeaderGitHubEvent) == "ping" {
+		return wire.DeliveryAccepted{Note: "a ping is no event"}, true
+	}
+	challenge, asked := webhook.Challenge(scheme, d)
+	return wire.DeliveryAccepted{Challenge: challenge}, asked
 }
 
 // delivered makes the event of a delivery.
 func delivered(ref pack.Ref, scheme string, d webhook.Delivery) (event.New, error) {
-	payload, err := deliveredPayload(d)
+	payload, err := deliveredPayload(scheme, d)
 	if err != nil {
 		return event.New{}, err
 	}
@@ -121,8 +126,9 @@ func delivered(ref pack.Ref, scheme string, d webhook.Delivery) (event.New, erro
 	return n, nil
 }
 
-// deliveredPayload reads JSON, or the form in which GitHub wraps it unless told otherwise.
-func deliveredPayload(d webhook.Delivery) (json.RawMessage, error) {
+// deliveredPayload reads JSON, or the form in which GitHub wraps it unless told otherwise, and Slack some of it. The
+// fields of other forms of Slack, such as those of slash commands, become texts.
+func deliveredPayload(scheme string, d webhook.Delivery) (json.RawMessage, error) {
 	declared := d.Header.Get("Content-Type")
 	media, _, err := mime.ParseMediaType(declared)
 	body := d.Body
@@ -131,6 +137,9 @@ func deliveredPayload(d webhook.Delivery) (json.RawMessage, error) {
 		return nil, unsupported(declared)
 	case media == "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
+		if err == nil && scheme == webhook.Slack && !form.Has("payload") {
+			return formPayload(form)
+		}
 		if err != nil || len(form["payload"]) != 1 {
 			return nil, problem(http.StatusBadRequest, wire.CodeInvalidPayload, "a form must hold the JSON once, as payload")
 		}
@@ -145,6 +154,18 @@ func deliveredPayload(d webhook.Delivery) (json.RawMessage, error) {
 		return nil, misreadBody(err)
 	}
 	return body, nil
+}
+
+// formPayload makes an object of a form, each field of which is there once.
+func formPayload(form url.Values) (json.RawMessage, error) {
+	fields := make(map[string]string, len(form))
+	for name, values := range form {
+		if len(values) != 1 || !utf8.ValidString(name+values[0]) {
+			return nil, problem(http.StatusBadRequest, wire.CodeInvalidPayload, "each field of a form must be there once, as text in UTF-8")
+		}
+		fields[name] = values[0]
+	}
+	return json.Marshal(fields)
 }
 
 // isJSON tells media types that are JSON.

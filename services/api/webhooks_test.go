@@ -4,13 +4,17 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	wire "github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/secret"
 	"github.com/attune/attune/streams"
 )
 
@@ -34,7 +38,7 @@ func (f *fixture) deliver(trigger, body string, headers ...string) answer {
 func newHooks(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)
-	if err := f.secrets.Set(t.Context(), "GH", []byte(hookSecret)); err != nil {
+	if _, err := f.secrets.Put(t.Context(), secret.Global, "GH", []byte(hookSecret), 0); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -174,4 +178,82 @@ func TestAnEventThatDoesNotFitIsTakenFromAWebhookAndRecorded(t *testing.T) {
 		e := want[wire.Event](f.get("/api/v1/events/"+id), http.StatusOK)
 		return e.Status == streams.EventRejected && strings.Contains(e.Reason, "host")
 	})
+}
+
+func proof(text string) string {
+	h := hmac.New(sha256.New, []byte(hookSecret))
+	h.Write([]byte(text))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func stripeHeader(at time.Time, body string) []string {
+	return []string{"Stripe-Signature", fmt.Sprintf("t=%d,v1=%s", at.Unix(), proof(fmt.Sprintf("%d.%s", at.Unix(), body)))}
+}
+
+func slackHeader(at time.Time, body string) []string {
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	return []string{"X-Slack-Request-Timestamp", stamp, "X-Slack-Signature", "v0=" + proof("v0:"+stamp+":"+body)}
+}
+
+// Each sender's own way to name a delivery tells repeated ones from others.
+func TestDeliveriesOfEverySenderAreTakenOnce(t *testing.T) {
+	t.Parallel()
+	f := newHooks(t)
+	now := time.Now()
+	paid, other := `{"id":"evt_1","type":"charge"}`, `{"id":"evt_2","type":"charge"}`
+	said := `{"type":"event_callback","event_id":"Ev1"}`
+	command := "command=%2Fdeploy&text=web&trigger_id=1"
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	for _, c := range []struct {
+		trigger, body string
+		headers       []string
+		events        int
+	}{
+		{"gitlab", issue, []string{"X-Gitlab-Token", hookSecret, "Idempotency-Key", "k1"}, 1},
+		{"gitlab", issue, []string{"X-Gitlab-Token", hookSecret, "Idempotency-Key", "k1"}, 0},
+		{"gitlab", issue, []string{"X-Gitlab-Token", hookSecret, "Idempotency-Key", "k2"}, 1},
+		{"stripe", paid, stripeHeader(now, paid), 1},
+		{"stripe", paid, stripeHeader(now.Add(-time.Minute), paid), 0}, // sent again later
+		{"stripe", other, stripeHeader(now, other), 1},
+		{"slack", said, slackHeader(now, said), 1},
+		{"slack", said, append(slackHeader(now.Add(-time.Second), said), "X-Slack-Retry-Num", "1"), 0},
+		{"slack", command, append(slackHeader(now, command), form...), 1},
+		{"slack", command, append(slackHeader(now, command), form...), 0},
+	} {
+		before := f.count(streams.Events)
+		id := want[wire.DeliveryAccepted](f.deliver(c.trigger, c.body, c.headers...), http.StatusAccepted).ID
+		if n := f.count(streams.Events) - before; int(n) != c.events || id == "" {
+			t.Errorf("%s %s: %d events, want %d", c.trigger, c.body, n, c.events)
+		}
+	}
+	hello := `{"type":"url_verification","challenge":"c1"}`
+	if answer := want[wire.DeliveryAccepted](f.deliver("slack", hello, slackHeader(now, hello)...), http.StatusOK); answer.Challenge != "c1" || answer.ID != "" {
+		t.Errorf("Slack is answered %+v", answer)
+	}
+	f.deliver("slack", hello).refused(http.StatusUnauthorized, wire.CodeBadSignature)
+	late := now.Add(-6 * time.Minute)
+	f.deliver("stripe", paid, stripeHeader(late, paid)...).refused(http.StatusUnauthorized, wire.CodeBadSignature)
+	twice := "command=a&command=b"
+	f.deliver("slack", twice, append(slackHeader(now, twice), form...)...).refused(http.StatusBadRequest, wire.CodeInvalidPayload)
+}
+
+// While a secret is changed the old and the new one hold, and none that was taken away.
+func TestAWebhooksSecretIsChangedWithoutRefusingAnybody(t *testing.T) {
+	t.Parallel()
+	f := newHooks(t)
+	deliver := func(secret, key string) answer {
+		return f.deliver("gitlab", issue, "X-Gitlab-Token", secret, "Idempotency-Key", key)
+	}
+	want[wire.DeliveryAccepted](deliver(hookSecret, "a"), http.StatusAccepted)
+	deliver("the next one", "b").refused(http.StatusUnauthorized, wire.CodeBadSignature)
+	if _, err := f.secrets.Put(t.Context(), secret.Global, "NEXT", []byte("the next one"), 0); err != nil {
+		t.Fatal(err)
+	}
+	want[wire.DeliveryAccepted](deliver(hookSecret, "c"), http.StatusAccepted)
+	want[wire.DeliveryAccepted](deliver("the next one", "d"), http.StatusAccepted)
+	if err := f.secrets.Delete(t.Context(), secret.Global, "GH"); err != nil {
+		t.Fatal(err)
+	}
+	deliver(hookSecret, "e").refused(http.StatusUnauthorized, wire.CodeBadSignature)
+	want[wire.DeliveryAccepted](deliver("the next one", "f"), http.StatusAccepted)
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -18,6 +19,10 @@ var version = ""
 func main() { os.Exit(run()) }
 
 func run() int {
+	if err := armFailpoints(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
 	v := ourVersion()
 	root := cli.New(v)
 	root.AddCommand(up.Command(v), serve.Command(v))

@@ -147,9 +147,11 @@ func TestACleanStopLeavesNothingUnacknowledged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, recorded := c.CachedInfo().AckFloor.Stream, f.count(t, "events"); int(n) != recorded {
-		t.Errorf("acknowledged up to %d, recorded %d", n, recorded)
-	}
+	recorded := f.count(t, "events")
+	eventually(t, "everything recorded is acknowledged", func() bool { // the server takes acknowledgements in its own time
+		info, err := c.Info(t.Context())
+		return err == nil && int(info.AckFloor.Stream) == recorded && info.NumAckPending == 0
+	})
 }
 
 // Facts leave the bus a grace after the end, and only then.
@@ -252,8 +254,71 @@ func TestEndsBecomeEventsWhileARuleWaitsForThem(t *testing.T) {
 	}
 }
 
+// An attempt that the policy repeats is no end: the execution is announced once, when it is over.
+func TestAnExecutionThatIsRepeatedEndsOnce(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.install(t, "1.0.0", true)
+	f.start(t)
+	eventually(t, "ends are announced", func() bool {
+		f.request(t, streams.Running, streams.Failed)
+		return f.messages(t, streams.Events) > 0
+	})
+	id := f.repeated(t)
+	eventually(t, "its end is announced", func() bool { return len(f.ends(t, id)) > 0 })
+	eventually(t, "all is recorded", func() bool { return f.settled(t, streams.Executions) })
+	ends := f.ends(t, id)
+	if len(ends) != 1 || ends[0].Attempt != 3 || ends[0].Status != streams.Failed {
+		t.Errorf("announced: %+v", ends)
+	}
+	e, err := f.history.Execution(t.Context(), id)
+	if err != nil || len(e.Previous) != 2 || e.Previous[1].Attempt != 2 || e.Terms.Retry == nil {
+		t.Errorf("history has %+v, %v", e, err)
+	}
+}
+
+// repeated takes an execution through three attempts that fail.
+func (f *fixture) repeated(t *testing.T) string {
+	t.Helper()
+	facts, id := execution.NewFacts(f.JS), execution.NewID()
+	got, err := facts.Request(t.Context(), execution.Request{
+		ID: id, Action: "core.echo", PackDigest: "sha256-ab", Parameters: json.RawMessage(`{"n":1}`), Pool: "default", By: "api",
+		Retry: &streams.Retry{Attempts: 3, On: []streams.Status{streams.Failed}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for st := got.State; st.Status == streams.Requested; {
+		running := st.Fact
+		running.Status, running.At, running.Parameters, running.Runner = streams.Running, time.Now().UTC(), nil, "r1"
+		running.StartedAt = &running.At
+		seq, err := facts.Append(t.Context(), st, running)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := running
+		end.Status, end.At = streams.Failed, time.Now().UTC()
+		end.EndedAt = &end.At
+		if st, err = facts.EndAttempt(t.Context(), execution.State{Fact: running, Sequence: seq}, end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return id
+}
+
 // announced counts the events of an execution's end.
 func (f *fixture) announced(t *testing.T, id string) (n int) {
+	t.Helper()
+	for _, p := range f.ends(t, id) {
+		if p.Attempt == 1 && p.Status == streams.Failed && string(p.Parameters) == `{"n":1}` {
+			n++
+		}
+	}
+	return n
+}
+
+// ends gives the events that say that an execution has ended.
+func (f *fixture) ends(t *testing.T, id string) (ends []recorder.Ended) {
 	t.Helper()
 	s, err := f.JS.Stream(t.Context(), streams.Events)
 	if err != nil {
@@ -272,9 +337,9 @@ func (f *fixture) announced(t *testing.T, id string) (n int) {
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
 			t.Fatal(err)
 		}
-		if p.ID == id && e.ID == recorder.EndedID(id, 1) && e.Hops == 1 && p.Status == streams.Failed && string(p.Parameters) == `{"n":1}` {
-			n++
+		if p.ID == id && e.ID == recorder.EndedID(id, p.Attempt) && e.Hops == 1 {
+			ends = append(ends, p)
 		}
 	}
-	return n
+	return ends
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -34,6 +35,9 @@ func (s *Service) decideAll(ctx context.Context) error {
 	stream, err := s.Bus.JS.Stream(ctx, streams.Events)
 	if err != nil {
 		return fmt.Errorf("open stream %s: %w", streams.Events, err)
+	}
+	if s.once, err = s.Bus.JS.KeyValue(ctx, streams.BucketOnce); err != nil {
+		return fmt.Errorf("open bucket %s: %w", streams.BucketOnce, err)
 	}
 	last := stream.CachedInfo().State.LastSeq
 	if start > last+1 {
@@ -118,9 +122,11 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 			if err != nil {
 				return err
 			}
+			failpoint.Hit(failpoint.RulesDecided)
 			if err := s.requestAll(ctx, b); err != nil {
 				return err
 			}
+			failpoint.Hit(failpoint.RulesRequested)
 			if len(unrecorded) == 0 {
 				due.Reset(recordAfter)
 			}
@@ -132,6 +138,7 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 		if err := s.recordAll(ctx, unrecorded); err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.RulesRecorded)
 		unrecorded = unrecorded[:0]
 		due.Stop()
 	}
@@ -150,8 +157,9 @@ func (s *Service) recordAll(ctx context.Context, ds []streams.Decision) error {
 // burst is events that are decided together: their decisions, and the executions to request, both in the
 // order of the events.
 type burst struct {
-	decisions []streams.Decision
-	wanted    []wanted
+	decisions  []streams.Decision
+	wanted     []wanted
+	superseded []superseded // to be ended when those are requested that take their places
 }
 
 // wanted is an execution that a rule wants.
@@ -209,4 +217,18 @@ func (s *Service) insist(ctx context.Context, what string, do func() error) erro
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+// wants tells whether an execution is still to be requested.
+func (b *burst) wants(id string) bool {
+	return slices.ContainsFunc(b.wanted, func(w wanted) bool { return w.ID == id })
+}
+
+// split parts the executions of the decided events from those of the event that is being decided.
+func (b *burst) split() (earlier, current []wanted) {
+	n := slices.IndexFunc(b.wanted, func(w wanted) bool { return w.decision == len(b.decisions) })
+	if n < 0 {
+		return b.wanted, nil
+	}
+	return b.wanted[:n], slices.Clone(b.wanted[n:])
 }

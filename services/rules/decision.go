@@ -46,8 +46,13 @@ func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKno
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if req != nil && r.once != nil {
+			if err := s.hold(ctx, b, r, ev, vars, &rd, req); err != nil {
+				return err
+			}
+		}
 		d.Rules = append(d.Rules, rd)
-		if req != nil {
+		if rd.Outcome == streams.Matched {
 			b.wanted = append(b.wanted, wanted{Request: *req, decision: len(b.decisions), rule: i, mayBeKnown: mayBeKnown})
 		}
 	}
@@ -92,6 +97,7 @@ func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (st
 	}
 	req.ID = execution.DeriveID(ev.ID, d.Rule)
 	req.By, req.Rule, req.Event, req.Hops = requestedBy, d.Rule, ev.ID, ev.Hops
+	req.Priority = streams.Priority(r.Spec.Priority)
 	d.Outcome, d.Execution, d.Action = streams.Matched, req.ID, req.Action
 	return d, req
 }

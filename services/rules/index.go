@@ -31,6 +31,7 @@ type rule struct {
 	action     *invocation.Action
 	criteria   *expression.Criteria // nil matches everything
 	parameters *expression.Template
+	once       *once // nil lets every event that matches through
 	broken     error
 }
 
@@ -107,6 +108,9 @@ func (c *rule) compile(snap *definitions.Snapshot) (err error) {
 	}
 	if c.parameters, err = expression.NewTemplate(c.Spec.Parameters); err != nil {
 		return fmt.Errorf("parameters: %w", err)
+	}
+	if c.once, err = newOnce(c.Spec.OncePer); err != nil {
+		return fmt.Errorf("once_per: %w", err)
 	}
 	return nil
 }

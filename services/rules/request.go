@@ -9,6 +9,7 @@ import (
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/streams"
 )
 
 // Together: from how many messages on an atomic batch takes less time than storing one after the other (measured
@@ -19,9 +20,17 @@ const (
 	togetherBytes = 1 << 20
 )
 
-// requestAll requests the executions of a burst in order. All together when none of them can exist; one by one
-// when that is refused, because some were requested before.
+// requestAll requests the executions of a burst in order, and ends those in whose places they come.
 func (s *Service) requestAll(ctx context.Context, b *burst) error {
+	if err := s.requestWanted(ctx, b); err != nil {
+		return err
+	}
+	return s.supersede(ctx, b)
+}
+
+// requestWanted requests all together when none of them can exist; one by one when that is refused, because some
+// were requested before.
+func (s *Service) requestWanted(ctx context.Context, b *burst) error {
 	if together := b.requests(); len(together) >= togetherFrom {
 		err := s.facts.RequestNew(ctx, s.Bus, together)
 		if err == nil {
@@ -62,8 +71,8 @@ const maxTogether = 4 * maxBurst
 func (s *Service) request(ctx context.Context, w wanted) error {
 	return s.insist(ctx, "request execution", func() error {
 		if w.mayBeKnown {
-			known, err := s.history.Exists(ctx, []string{w.ID})
-			if err != nil || known[w.ID] {
+			done, err := s.isThrough(ctx, w)
+			if err != nil || done {
 				return err
 			}
 		}
@@ -73,4 +82,18 @@ func (s *Service) request(ctx context.Context, w wanted) error {
 		}
 		return err
 	})
+}
+
+// isThrough tells whether an execution was requested before and needs nothing more. One that is still only requested
+// may not stand in line: who requested it may have died in between, and it must not fall behind those of later events.
+func (s *Service) isThrough(ctx context.Context, w wanted) (bool, error) {
+	known, err := s.history.Exists(ctx, []string{w.ID})
+	if err != nil || !known[w.ID] {
+		return false, err
+	}
+	st, err := s.facts.Last(ctx, w.Action, w.ID)
+	if errors.Is(err, execution.ErrNotFound) {
+		return true, nil // it ended long ago, or the scheduler brings it back from history
+	}
+	return err == nil && st.Status != streams.Requested, err
 }

@@ -5,6 +5,9 @@
 // elected by a lease; another continues after the last recorded decision. It guarantees that every event gets
 // a decision, that executions are requested in the order of the events, and that an event decided twice (after
 // a crash, or by two copies for a moment) leads to one execution per rule: their ids derive from event and rule.
+// Of a rule with once_per one event of each window leads to an execution, the first that EVENTS received, however
+// late and however often its events are decided: windows are measured by the times of the stream, and what went
+// through is in the bucket ONCE before it is requested.
 //
 // Definitions come from PostgreSQL. While it is away the last known ones serve; a copy that never knew any
 // waits, and so do the events.
@@ -20,6 +23,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -50,6 +54,7 @@ type Service struct {
 	facts   *execution.Facts
 	history *history.Store
 	metrics *metrics
+	once    jetstream.KeyValue // bucket ONCE; the active copy opens it when it begins to decide
 
 	definitions *definitions.Store
 	learning    sync.Mutex            // one set of definitions is taken over at a time

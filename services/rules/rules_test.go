@@ -360,7 +360,28 @@ func TestExecutionsThatHistoryKnowsAreNotRequestedAgain(t *testing.T) {
 	}
 }
 
-// remember writes an execution that has ended into history.
+// A copy died between the fact and the queue message, and history was quicker than the next copy: the execution is put
+// in line before those of later events, not when somebody misses it.
+func TestAnExecutionThatHistoryKnowsAndNobodyQueuedIsPutInLine(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.publish(t, "attune.event.disks.full", `{"host":"web1","percent":99}`)
+	stop := f.start(t, "a")
+	d := f.next(t)
+	stop()
+	remember(t, f.db, outcome(t, d, "disks.clean-web").Execution, d.EventID)
+	forget(t, f, streams.Decisions)
+	forget(t, f, streams.Queue)
+	f.start(t, "b")
+	if r := outcome(t, f.next(t), "disks.clean-web"); r.Outcome != streams.Matched {
+		t.Fatalf("decision is %+v", r)
+	}
+	if n := queueLength(t, f); n != 1 {
+		t.Errorf("%d in the queue, want 1", n)
+	}
+}
+
+// remember writes an execution that was requested into history.
 func remember(t *testing.T, db *pgxpool.Pool, id, eventID string) {
 	t.Helper()
 	at := time.Now().UTC()

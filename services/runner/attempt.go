@@ -3,14 +3,15 @@ package runner
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/attune/attune/pkg/environment"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
+	"github.com/attune/attune/pkg/mask"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/process"
 	"github.com/attune/attune/pkg/runtime"
@@ -20,6 +21,9 @@ import (
 // closing is how long a runner that stops goes on trying to store logs and to publish ends.
 const closing = 10 * time.Second
 
+// clearing bounds how long it may take to remove containers.
+const clearing = 30 * time.Second
+
 // attempt is one execution under way, from its claim to its end. One goroutine at a time uses it.
 type attempt struct {
 	r         *Runner
@@ -28,13 +32,29 @@ type attempt struct {
 	state     execution.State // the last fact that is known
 	tenure    *tenure         // the runner's when it claimed
 
-	problem error // why prepare failed; the execution fails of it
-	program *program
-	seat    *seat
-	kept    bool // its end waits in the spool
+	prepared chan error         // gets what prepare returns
+	abandon  context.CancelFunc // ends prepare, and waits for it
+	env      *environment.Environment
+	program  *program
+	seat     *seat
+	user     uint32       // that of the program alone; 0: the runner's
+	hide     *mask.Masker // of what no output may show; nil before that is known
+	kept     bool         // its end waits in the spool
 }
 
-// prepare makes ready what does not depend on the claim.
+// begin makes ready what does not depend on the claim, in the background.
+func (a *attempt) begin(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	a.prepared = make(chan error, 1)
+	done := make(chan struct{})
+	a.abandon = func() { cancel(); <-done }
+	go func() {
+		defer close(done)
+		a.prepared <- a.prepare(ctx)
+	}()
+}
+
+// prepare fails with what the execution then fails of.
 func (a *attempt) prepare(ctx context.Context) (err error) {
 	if a.seat, err = a.r.place.take(); err != nil {
 		return &internalError{err}
@@ -44,21 +64,23 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.program, err = a.findProgram(ctx, f.PackDigest, ref.Name)
+	if a.env, err = a.r.installs.environment(ctx, f.PackDigest); err != nil {
+		return fmt.Errorf("pack %s: %w", f.PackDigest, err)
+	}
+	a.program, err = a.r.packs.program(a.r.machine.current(), a.env, ref.Name, a.r.show)
 	return err
 }
 
-// findProgram waits for the bus when it is away: an outage that the runner's entry outlasts is only latency.
-func (a *attempt) findProgram(ctx context.Context, digest, name string) (*program, error) {
-	for {
-		p, err := a.r.packs.program(ctx, a.r.runtimes, digest, name)
-		if err == nil || !errors.Is(err, errFetch) || a.tenure.over() {
-			return p, err
-		}
-		a.log.WarnContext(ctx, "pack not fetched", slog.Any(logging.Error, err), slog.Duration("retry_in", retryEvery))
-		if pause(ctx, retryEvery); ctx.Err() != nil {
-			return nil, err
-		}
+// ready waits for prepare, until the execution must end.
+func (a *attempt) ready(ctx context.Context) error {
+	defer a.abandon()
+	select {
+	case err := <-a.prepared:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-a.tenure.lost:
+		return errGivenUp
 	}
 }
 
@@ -68,34 +90,62 @@ func (a *attempt) run(ctx context.Context) {
 	defer a.clear(ctx)
 	o := a.execute(ctx)
 	a.finish(ctx, o)
-	done(a.state.Status)
+	done(o.status)
 }
 
 // execute runs the process and tells how it ended.
 func (a *attempt) execute(ctx context.Context) outcome {
-	if a.problem != nil {
-		return a.failure(a.problem)
+	if o, ended := a.await(ctx); ended {
+		return o
 	}
-	secrets, err := a.secrets(ctx)
+	m, err := a.material(ctx)
 	if err != nil {
 		return a.failure(err)
 	}
-	spec, err := a.spec(secrets)
+	a.hide = mask.New(m.hidden()...)
+	spec, err := a.spec(m)
 	if err != nil {
 		return a.failure(err)
 	}
-	w, err := a.r.logs.NewWriter(a.requested.ID, logs.Limits{StreamBytes: a.program.Logs.MaxBytes, SegmentBytes: a.program.Logs.SegmentBytes})
+	w, err := a.openLogs(ctx)
 	if err != nil {
 		return a.failure(&internalError{err})
 	}
-	captured := &capture{}
-	spec.Stdout, spec.Stderr = w.Stdout(), w.Stderr()
-	if a.program.Output == pack.OutputJSON {
-		captured.to = w.Stdout()
-		spec.Stdout = captured
-	}
+	out := a.connect(&spec, w.Stdout(), w.Stderr())
 	res, err := a.supervise(ctx, spec)
-	return a.outcome(res, err, captured, a.closeLogs(ctx, w))
+	out.close(a.log)
+	m.wipe(spec)
+	o := a.outcome(res, err, &out.captured)
+	o.output = a.closeLogs(ctx, w, execution.Repeats(a.state.Fact, o.status))
+	o.output.Held = err == nil && res.Held
+	return o
+}
+
+// await waits until the program can be started. It may be canceled or lost before.
+func (a *attempt) await(ctx context.Context) (o outcome, ended bool) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := a.watch(ctx, cancel)
+	err := a.ready(ctx)
+	cause := context.Cause(ctx)
+	cancel(nil)
+	stop()
+	switch {
+	case err == nil:
+		return outcome{}, false
+	case cause == nil && !a.tenure.over():
+		return a.failure(err), true
+	}
+	o.status, o.err = a.verdict(stopped(cause, a.tenure.over()))
+	return o, true
+}
+
+// openLogs begins the execution's log, or goes on with that of the attempts before.
+func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
+	limits := logs.Limits{StreamBytes: a.program.Logs.MaxBytes, SegmentBytes: a.program.Logs.SegmentBytes}
+	if a.requested.Attempt > 1 {
+		return a.r.logs.Continue(ctx, a.requested.ID, limits)
+	}
+	return a.r.logs.NewWriter(a.requested.ID, limits)
 }
 
 // supervise runs the process while it listens for a cancel.
@@ -106,6 +156,7 @@ func (a *attempt) supervise(ctx context.Context, spec process.Spec) (ended, erro
 	cause := context.Cause(runCtx)
 	cancel(nil)
 	stop()
+	a.clearContainer(ctx, res)
 	return ended{Result: res, cause: cause, lost: a.tenure.over()}, err
 }
 
@@ -116,10 +167,20 @@ type ended struct {
 	lost  bool
 }
 
-func (a *attempt) closeLogs(ctx context.Context, w *logs.Writer) *streams.Output {
+// stopped is the end of what was told to end before it was started.
+func stopped(cause error, lost bool) ended {
+	return ended{Result: process.Result{Canceled: true}, cause: cause, lost: lost}
+}
+
+// closeLogs stores the log, which another attempt may go on with.
+func (a *attempt) closeLogs(ctx context.Context, w *logs.Writer, again bool) *streams.Output {
 	ctx, stop := outlive(ctx, closing)
 	defer stop()
-	summary, err := w.Close(ctx)
+	done := w.Close
+	if again {
+		done = w.Suspend
+	}
+	summary, err := done(ctx)
 	if err != nil {
 		a.log.ErrorContext(ctx, "log not stored", slog.Any(logging.Error, err))
 	}
@@ -142,28 +203,6 @@ func outlive(ctx context.Context, by time.Duration) (context.Context, func()) {
 	})
 	return longer, func() { stop(); cancel(nil) }
 }
-
-// secrets fetches the values that the action declares, for an execution that is ours by now.
-func (a *attempt) secrets(ctx context.Context) (map[string]string, error) {
-	names := a.program.Secrets
-	if len(names) == 0 {
-		return map[string]string{}, nil
-	}
-	if a.r.Secrets == nil {
-		return nil, &secretsError{errNoSecrets}
-	}
-	values, err := a.r.Secrets.Fetch(ctx, a.requested.ID, a.requested.Attempt, names)
-	if err != nil {
-		return nil, &secretsError{err}
-	}
-	return values, nil
-}
-
-var errNoSecrets = errors.New("this runner has no access to secrets")
-
-type secretsError struct{ error }
-
-func (e *secretsError) Unwrap() error { return e.error }
 
 type internalError struct{ error }
 
@@ -189,24 +228,20 @@ type about struct {
 
 var emptyObject = json.RawMessage("{}")
 
-func (a *attempt) spec(secrets map[string]string) (process.Spec, error) {
+func (a *attempt) spec(m material) (process.Spec, error) {
 	f := a.requested.Fact
-	parameters := f.Parameters
-	if len(parameters) == 0 {
-		parameters = emptyObject
-	}
 	ref, err := pack.ParseRef(f.Action)
 	if err != nil {
 		return process.Spec{}, &internalError{err}
 	}
 	stdin, err := json.Marshal(given{
 		Execution:  about{ID: f.ID, Action: f.Action, Attempt: f.Attempt, Pack: ref.Pack, Rule: f.Rule, Event: f.Event, RequestedAt: f.RequestedAt},
-		Parameters: parameters, Secrets: secrets, Config: emptyObject,
+		Parameters: m.parameters, Secrets: m.secrets, Config: m.config,
 	})
 	if err != nil {
 		return process.Spec{}, &internalError{fmt.Errorf("encode input: %w", err)}
 	}
-	extra, err := a.variables(parameters, secrets)
+	extra, err := a.variables(m.parameters, m.secrets)
 	if err != nil {
 		return process.Spec{}, &startError{err}
 	}
@@ -214,14 +249,35 @@ func (a *attempt) spec(secrets map[string]string) (process.Spec, error) {
 	if timeout == 0 {
 		timeout = pack.DefaultTimeout
 	}
+	policy, err := a.settle()
+	if err != nil {
+		return process.Spec{}, &internalError{err}
+	}
+	p := a.r.machine.current().Program(a.program.command, a.identity())
 	return process.Spec{
-		Path: a.program.command.Path, Args: a.program.command.Args, Dir: a.seat.dir, Stdin: stdin, Extra: extra,
-		Env: a.r.runtimes.Environ(runtime.Identity{
-			Execution: f.ID, Action: f.Action, Attempt: f.Attempt, ResultFile: a.seat.resultFile(), WorkDir: a.seat.dir,
-		}),
+		Path: p.Path, Args: p.Args, Env: p.Env, Dir: a.seat.dir, Stdin: stdin, Extra: extra,
 		Environ: runtime.EnvResultFile + "=" + a.seat.resultFile(),
-		Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost,
+		Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost, Sandbox: policy,
 	}, nil
+}
+
+func (a *attempt) identity() runtime.Identity {
+	f := a.requested.Fact
+	return runtime.Identity{
+		Execution: f.ID, Action: f.Action, Attempt: f.Attempt, ResultFile: a.seat.resultFile(), WorkDir: a.seat.dir,
+	}
+}
+
+// clearContainer removes the container of a program that was made to end: its engine had no time to.
+func (a *attempt) clearContainer(ctx context.Context, res process.Result) {
+	if !res.TimedOut && !res.Canceled && res.Signal == 0 && res.LeftBehind == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearing)
+	defer cancel()
+	if err := a.r.machine.current().Clear(ctx, a.program.command, a.identity()); err != nil {
+		a.log.WarnContext(ctx, "container not removed", slog.Any(logging.Error, err))
+	}
 }
 
 func (a *attempt) variables(parameters json.RawMessage, secrets map[string]string) ([][]byte, error) {
@@ -244,8 +300,11 @@ func (a *attempt) variables(parameters json.RawMessage, secrets map[string]strin
 	return [][]byte{text}, err
 }
 
-// clear gives the seat back.
+// clear gives the seat and the pack back.
 func (a *attempt) clear(ctx context.Context) {
+	if a.env != nil {
+		a.env.Release()
+	}
 	var err error
 	switch {
 	case a.seat == nil:
@@ -254,6 +313,7 @@ func (a *attempt) clear(ctx context.Context) {
 	default:
 		err = a.r.place.leave(a.seat)
 	}
+	a.r.sandbox.GiveUser(a.user)
 	if err != nil {
 		a.log.WarnContext(ctx, "working folder not cleared", slog.Any(logging.Error, err))
 	}

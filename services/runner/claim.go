@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -30,6 +31,7 @@ func (r *Runner) handle(ctx context.Context, msg *nats.Msg) {
 		return
 	}
 	log := r.log.With(slog.String(logging.ExecutionID, run.ID), slog.String(logging.Action, run.Action), slog.Int(logging.Attempt, run.Attempt))
+	failpoint.Hit(failpoint.RunnerReceived)
 	a, err := r.take(ctx, run, log)
 	switch {
 	case errors.Is(err, errNotOurs):
@@ -39,7 +41,9 @@ func (r *Runner) handle(ctx context.Context, msg *nats.Msg) {
 		log.WarnContext(ctx, "dispatch not claimed", slog.Any(logging.Error, err))
 		r.settle(ctx, msg.NakWithDelay(time.Second))
 	default:
+		failpoint.Hit(failpoint.RunnerClaimed)
 		r.settle(ctx, msg.Ack())
+		failpoint.Hit(failpoint.RunnerAcked)
 		a.run(ctx)
 	}
 }
@@ -62,7 +66,8 @@ func parseRun(data []byte) (streams.Run, error) {
 	return run, nil
 }
 
-// take reads the execution and claims it. What the process needs is prepared while the claim is under way.
+// take reads the execution and claims it. What the process needs is prepared while the claim is under way, and may
+// take longer: a pack may have to be built first. The dispatch need not live that long, since the claim counts.
 func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*attempt, error) {
 	held := r.currentTenure()
 	if held.over() {
@@ -79,11 +84,9 @@ func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*
 		return nil, fmt.Errorf("execution %s is %s, attempt %d: %w", run.ID, st.Status, st.Attempt, errNotOurs)
 	}
 	a := &attempt{r: r, log: log, requested: st, tenure: held}
-	prepared := make(chan error, 1)
-	go func() { prepared <- a.prepare(ctx) }()
-	a.state, err = r.claim(ctx, st)
-	a.problem = <-prepared
-	if err != nil {
+	a.begin(ctx)
+	if a.state, err = r.claim(ctx, st); err != nil {
+		a.abandon()
 		a.clear(ctx)
 		return nil, err
 	}
@@ -115,7 +118,7 @@ func (r *Runner) claim(ctx context.Context, st execution.State) (execution.State
 func (r *Runner) claimFact(f execution.Fact) execution.Fact {
 	f.At = now()
 	at := f.At
-	f.Status, f.Runner, f.StartedAt, f.Parameters = streams.Running, r.place.name, &at, nil
+	f.Status, f.Runner, f.StartedAt, f.Parameters, f.NotBefore = streams.Running, r.place.name, &at, nil, nil
 	return f
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logs"
+	"github.com/attune/attune/pkg/runtime"
 	"github.com/attune/attune/services/runner"
 	"github.com/attune/attune/streams"
 )
@@ -29,7 +30,9 @@ func beRunner(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	r, err := runner.New(runner.Config{Bus: b, Name: "r", DataDir: dir, Slots: 4, Grace: time.Second, Logger: log})
+	r, err := runner.New(runner.Config{
+		Bus: b, Name: "r", DataDir: dir, Slots: 4, Grace: time.Second, Logger: log, Isolation: isolation(), Containers: runtime.ContainerConfig{Rootfs: []string{os.TempDir()}},
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -46,7 +49,7 @@ func (d *desk) startProcess(dir string) (pid int, kill func()) {
 		d.t.Fatal(err)
 	}
 	cmd := exec.Command(self, "-test.run=^$") //nolint:gosec,noctx // this test binary; the test kills it
-	cmd.Env = append(os.Environ(), "RUNNER_TEST_DIR="+dir, "RUNNER_TEST_URL="+d.server.URL(), "RUNNER_TEST_CREDS="+d.server.CredsFile())
+	cmd.Env = append(os.Environ(), "RUNNER_TEST_DIR="+dir, "RUNNER_TEST_URL="+d.server.URL(), "RUNNER_TEST_CREDS="+d.server.CredsFile(), "RUNNER_TEST_PLAYGROUND="+playground())
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = testWriter{d.t}, testWriter{d.t}, time.Second
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)
@@ -105,7 +108,7 @@ func TestAKilledRunnerLeavesNothingRunning(t *testing.T) {
 
 func TestAnEndThatCouldNotBePublishedSurvivesTheRunner(t *testing.T) {
 	t.Parallel()
-	dir, signal := t.TempDir(), filepath.Join(t.TempDir(), "go")
+	dir, signal := t.TempDir(), filepath.Join(folder(t), "go")
 	d := newDesk(t, scripts(map[string]string{"wait": "echo $$ > " + signal + ".pid; while [ ! -e " + signal + " ]; do sleep 0.01; done; exit 3"}))
 	_, kill := d.startProcess(dir)
 	id := d.request("wait", `{}`)
@@ -140,7 +143,7 @@ func waiting(dir string) (n int) {
 
 func TestAShortOutageOfTheBusIsOnlyLatency(t *testing.T) {
 	t.Parallel()
-	signal := filepath.Join(t.TempDir(), "go")
+	signal := filepath.Join(folder(t), "go")
 	d := newDesk(t, scripts(map[string]string{"wait": "while [ ! -e " + signal + " ]; do sleep 0.01; done; echo done"}))
 	d.start(nil)
 	id := d.request("wait", `{}`)
@@ -200,7 +203,7 @@ func (d *desk) lose(id string) {
 
 func TestALateResultIsRefused(t *testing.T) {
 	t.Parallel()
-	signal, dir := filepath.Join(t.TempDir(), "go"), t.TempDir()
+	signal, dir := filepath.Join(folder(t), "go"), t.TempDir()
 	d := newDesk(t, scripts(map[string]string{"wait": "touch " + signal + ".begun; while [ ! -e " + signal + " ]; do sleep 0.01; done; touch " + signal + ".done"}))
 	pid, _ := d.startProcess(dir)
 	id := d.request("wait", `{}`)
@@ -245,7 +248,11 @@ func TestWhatWasTakenAwayIsEnded(t *testing.T) {
 
 func TestAnExecutionIsRunOnceHoweverOftenItIsDispatched(t *testing.T) {
 	t.Parallel()
-	count := filepath.Join(t.TempDir(), "count")
+	count := filepath.Join(folder(t), "count")
+	write(t, count, "", 0o600)
+	if err := os.Chmod(count, 0o666); err != nil { //nolint:gosec // each execution is another user
+		t.Fatal(err)
+	}
 	d := newDesk(t, scripts(map[string]string{"once": "echo x >>" + count + "; sleep 0.05"}))
 	for range 3 {
 		d.start(nil)
@@ -288,7 +295,7 @@ func (d *desk) repeat(id, action string, attempt int) {
 
 func TestWhatWasCanceledBeforeItsClaimIsNotRun(t *testing.T) {
 	t.Parallel()
-	mark := filepath.Join(t.TempDir(), "ran")
+	mark := filepath.Join(folder(t), "ran")
 	d := newDesk(t, scripts(map[string]string{"mark": "touch " + mark}))
 	id := d.request("mark", `{}`)
 	d.cancel(id)
@@ -351,7 +358,7 @@ func TestAnOutputThatIsHeldOpenIsFlagged(t *testing.T) {
 
 func TestDrainingFinishesWhatRunsAndTakesNothingNew(t *testing.T) {
 	t.Parallel()
-	signal := filepath.Join(t.TempDir(), "go")
+	signal := filepath.Join(folder(t), "go")
 	d := newDesk(t, scripts(map[string]string{"wait": "while [ ! -e " + signal + " ]; do sleep 0.01; done"}))
 	r := d.start(nil)
 	id := d.request("wait", `{}`)
@@ -482,7 +489,7 @@ func TestPacksThatCannotBeHad(t *testing.T) {
 	if f := d.ended(d.request("a", `{}`)); f.Error == nil || !strings.Contains(f.Error.Message, "another digest") {
 		t.Errorf("%+v", f)
 	}
-	d.digest = d.install(map[string]string{"a.yaml": "runtime: ruby\nentry_point: a.rb\n"})
+	d.digest = d.install(map[string]string{"a.yaml": "runtime: Ruby\nentry_point: a.rb\n"})
 	if f := d.ended(d.request("a", `{}`)); f.Error == nil || !strings.Contains(f.Error.Message, "actions/a.yaml:1:10") {
 		t.Errorf("%+v", f)
 	}

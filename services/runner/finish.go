@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -17,8 +18,10 @@ var errRefused = errors.New("execution is no longer this runner's")
 
 // finish publishes the end. It is in the spool first, so that it is not lost with this process.
 func (a *attempt) finish(ctx context.Context, o outcome) {
+	failpoint.Hit(failpoint.RunnerExited)
 	f := a.endFact(o)
 	a.keep(ctx, f)
+	failpoint.Hit(failpoint.RunnerSpooled)
 	ctx, stop := outlive(ctx, closing)
 	defer stop()
 	st, err := a.r.deliver(ctx, a.state, f)
@@ -32,6 +35,7 @@ func (a *attempt) finish(ctx context.Context, o outcome) {
 		a.state = st
 		a.log.DebugContext(ctx, "execution ended", slog.String(logging.Status, string(st.Status)))
 	}
+	failpoint.Hit(failpoint.RunnerEnded)
 	a.unkeep(ctx)
 }
 
@@ -66,17 +70,18 @@ func (a *attempt) endFact(o outcome) execution.Fact {
 	return f
 }
 
-// deliver publishes an end after a state of this attempt, until it is accepted, refused, or ctx has ended.
+// deliver publishes an end after a state of this attempt, until it is accepted, refused, or ctx has ended. Where
+// the action's policy says so it becomes the request of the next attempt.
 func (r *Runner) deliver(ctx context.Context, after execution.State, f execution.Fact) (execution.State, error) {
 	for {
 		f.By = after.By
-		seq, err := r.facts.Append(ctx, after, f)
+		st, err := r.facts.EndAttempt(ctx, after, f)
 		if err == nil {
-			return execution.State{Fact: f, Sequence: seq}, nil
+			return st, nil
 		}
 		last, lastErr := r.facts.Last(ctx, f.Action, f.ID)
 		switch {
-		case lastErr == nil && isFact(last.Fact, f):
+		case lastErr == nil && execution.IsEndOf(last.Fact, f):
 			return last, nil // it had arrived
 		case errors.Is(lastErr, execution.ErrNotFound):
 			return execution.State{}, fmt.Errorf("execution %s: %w: %w", f.ID, errRefused, lastErr)

@@ -18,10 +18,12 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/environment"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/natsserver"
 	"github.com/attune/attune/pkg/natsserver/natstest"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/sandbox"
 	"github.com/attune/attune/services/runner"
 	"github.com/attune/attune/streams"
 )
@@ -33,7 +35,8 @@ func TestMain(m *testing.M) {
 	}
 	// The client library leaves a goroutine behind when a Get of an object fails after its first chunk has come,
 	// which an outage of the bus can bring about.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*obs).Get.func2"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*obs).Get.func2"),
+		goleak.Cleanup(func(code int) { _ = os.RemoveAll(playground()); os.Exit(code) }))
 }
 
 // patience bounds what a test waits for.
@@ -56,6 +59,7 @@ type desk struct {
 func newDesk(t testing.TB, files map[string]string) *desk {
 	t.Helper()
 	d := &desk{t: t, server: natstest.Start(t), seen: map[string][]execution.Fact{}, more: make(chan struct{})}
+	removable(t, filepath.Dir(t.TempDir()))
 	d.bus = natstest.Connect(t, d.server)
 	d.facts = execution.NewFacts(d.bus.JS)
 	d.digest = d.install(files)
@@ -64,6 +68,17 @@ func newDesk(t testing.TB, files map[string]string) *desk {
 	}
 	d.flush()
 	return d
+}
+
+// removable has a folder removed at the end of the test, which t.TempDir cannot do for an ordinary user where packs are
+// in it: nobody may write those.
+func removable(t testing.TB, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := environment.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func (d *desk) flush() {
@@ -170,7 +185,12 @@ func (d *desk) request(action, parameters string) string {
 
 func (d *desk) dispatch(id, action string, attempt int) {
 	d.t.Helper()
-	subject, err := streams.RunSubject(streams.DefaultPool, id)
+	d.dispatchIn(streams.DefaultPool, id, action, attempt)
+}
+
+func (d *desk) dispatchIn(pool, id, action string, attempt int) {
+	d.t.Helper()
+	subject, err := streams.RunSubject(pool, id)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -208,7 +228,8 @@ func (d *desk) start(change func(*runner.Config)) started {
 	d.t.Helper()
 	c := runner.Config{
 		Bus: natstest.Connect(d.t, d.server), Name: "r", DataDir: d.t.TempDir(), Slots: 4, Grace: 2 * time.Second, Path: os.Getenv("PATH"),
-		Logger: slog.New(slog.NewTextHandler(testWriter{d.t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Isolation: isolation(),
+		Logger:    slog.New(slog.NewTextHandler(testWriter{d.t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if change != nil {
 		change(&c)
@@ -228,6 +249,45 @@ func (d *desk) start(change func(*runner.Config)) started {
 	stop := sync.OnceFunc(func() { cancel(); <-done })
 	d.t.Cleanup(stop)
 	return started{Runner: r, stop: stop}
+}
+
+// isolation is what runners of tests have, and the default of those of users: beside it their actions may change what
+// tests made by folder.
+func isolation() runner.Isolation {
+	return runner.Isolation{Write: []string{playground()}, Users: sandbox.DefaultUsers}
+}
+
+// playground is where actions of tests leave what the tests look for, and the other way round.
+var playground = sync.OnceValue(func() string {
+	if dir := os.Getenv("RUNNER_TEST_PLAYGROUND"); dir != "" {
+		return dir
+	}
+	dir, err := os.MkdirTemp("", "attune-runner-test-")
+	if err == nil {
+		err = os.Chmod(dir, 0o755) //nolint:gosec // actions are other users
+	}
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+// folder is like t.TempDir, in a place that every user can reach and change.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(playground(), "") //nolint:usetesting // t.TempDir is closed to others
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // that is what it is for
+		t.Fatal(err)
+	}
+	return dir
 }
 
 type testWriter struct{ t testing.TB }

@@ -169,7 +169,10 @@ func (r *Runner) info() streams.RunnerInfo {
 	host, _ := os.Hostname() // it is only shown
 	i := streams.RunnerInfo{
 		Version: streams.Version, Name: r.place.name, Pool: r.Pool, Slots: r.Slots, Running: int(r.running.Load()),
-		Draining: r.draining.Load(), Runtimes: r.found, StartedAt: r.started, Seen: now(), Build: r.Build, Host: host, PID: os.Getpid(),
+		Draining: r.draining.Load(), Installs: true, Runtimes: r.machine.runtimes(), Labels: r.Labels, StartedAt: r.started, Seen: now(), Build: r.Build, Host: host, PID: os.Getpid(),
+	}
+	for _, f := range r.sandbox.Features() {
+		i.Isolation = append(i.Isolation, streams.IsolationFeature{Name: f.Name, Active: f.Active, Detail: f.Detail})
 	}
 	if r.Secrets != nil {
 		i.XKey = r.Secrets.PublicKey()

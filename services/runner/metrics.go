@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/attune/attune/pkg/sandbox"
 	"github.com/attune/attune/streams"
 )
 
@@ -13,6 +14,8 @@ type metrics struct {
 	ended   *prometheus.CounterVec
 	running prometheus.Gauge
 	waited  prometheus.Histogram
+
+	isolation *prometheus.GaugeVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -28,10 +31,24 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 10),
 		}),
 	}
+	m.isolation = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "attune_runner_isolation", Help: "What actions are kept from, by feature; 1: active, 0: not.",
+	}, []string{"feature"})
 	if reg != nil {
-		reg.MustRegister(m.ended, m.running, m.waited)
+		reg.MustRegister(m.ended, m.running, m.waited, m.isolation)
 	}
 	return m
+}
+
+// isolated tells what is active.
+func (m *metrics) isolated(all []sandbox.Feature) {
+	for _, f := range all {
+		active := 0.0
+		if f.Active {
+			active = 1
+		}
+		m.isolation.WithLabelValues(f.Name).Set(active)
+	}
 }
 
 // begin counts a claimed execution and gives the function that counts its end.

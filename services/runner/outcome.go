@@ -41,7 +41,7 @@ type outcome struct {
 
 // failure is the outcome of an execution whose process was never started.
 func (a *attempt) failure(err error) outcome {
-	return outcome{status: streams.Failed, err: &streams.Error{Class: classOf(err), Message: err.Error()}}
+	return outcome{status: streams.Failed, err: &streams.Error{Class: classOf(err), Message: a.hide.String(err.Error())}}
 }
 
 func classOf(err error) string {
@@ -63,17 +63,14 @@ func classOf(err error) string {
 }
 
 // outcome judges an ended process.
-func (a *attempt) outcome(e ended, err error, captured *capture, output *streams.Output) outcome {
+func (a *attempt) outcome(e ended, err error, captured *capture) outcome {
 	if err != nil {
 		if _, ok := errors.AsType[*process.SpawnError](err); !ok {
 			err = &internalError{err}
 		}
-		o := a.failure(err)
-		o.output = output
-		return o
+		return a.failure(err)
 	}
-	output.Held = e.Held
-	o := outcome{output: output, exitCode: &e.ExitCode}
+	o := outcome{exitCode: &e.ExitCode}
 	if e.Signal != 0 {
 		o.signal = signalName(e.Signal)
 	}
@@ -130,13 +127,13 @@ func (a *attempt) addResult(o *outcome, captured *capture) {
 	case err == nil:
 		o.result = result
 	case o.status == streams.Succeeded:
-		o.status, o.err = streams.Failed, &streams.Error{Class: streams.ClassBadResult, Message: "result: " + err.Error()}
+		o.status, o.err = streams.Failed, &streams.Error{Class: streams.ClassBadResult, Message: "result: " + a.hide.String(err.Error())}
 	}
 }
 
 // result reads what the program gave: the result file, else the standard output where the action says so.
 func (a *attempt) result(captured *capture) (json.RawMessage, error) {
-	raw, err := readResult(a.seat.resultFile())
+	raw, err := readResult(a.seat.resultFile(), a.user)
 	if err == nil && raw == nil && a.program.Output == pack.OutputJSON {
 		raw, err = captured.text()
 	}
@@ -149,19 +146,59 @@ func (a *attempt) result(captured *capture) (json.RawMessage, error) {
 	return a.parseResult(raw)
 }
 
-// parseResult reads a result strictly and gives it in the form in which everybody can store it.
+// errHidden is returned when what is wrong with a result can only be said with the secrets that it holds.
+var errHidden = errors.New("what is wrong cannot be shown, because secrets are part of it")
+
+// parseResult reads a result strictly and gives it in the form in which everybody can store it, without secrets. An
+// error is about the result without secrets, too: it may quote a part of one that nobody would find any more.
 func (a *attempt) parseResult(raw []byte) (json.RawMessage, error) {
 	if complaint, ok := bytes.CutPrefix(raw, []byte("!")); ok {
-		return nil, fmt.Errorf("the function returned what is not JSON: %.200s", complaint)
+		return nil, fmt.Errorf("the function returned what is not JSON: %.200s", a.hide.String(string(complaint)))
 	}
 	value, err := strictjson.Parse(raw)
 	if err != nil {
-		return nil, fmt.Errorf("not acceptable JSON: %w", err)
+		return nil, fmt.Errorf("not acceptable JSON: %w", a.unreadable(raw, err))
 	}
 	value, _ = strictjson.Storable(value)
-	if err := a.checkResult(value); err != nil {
+	text, err := encode(value)
+	if err != nil {
 		return nil, err
 	}
+	shown, masked := a.hide.JSON(text)
+	if err := a.checkResult(value); err != nil {
+		if masked {
+			return nil, a.unfit(shown)
+		}
+		return nil, err
+	}
+	return shown, nil
+}
+
+// unreadable gives the error of reading a result without its secrets.
+func (a *attempt) unreadable(raw []byte, err error) error {
+	text := string(raw)
+	if !a.hide.Hides(text) {
+		return err
+	}
+	if _, err := strictjson.Parse([]byte(a.hide.String(text))); err != nil {
+		return err
+	}
+	return errHidden
+}
+
+// unfit gives the error of checking a result without its secrets.
+func (a *attempt) unfit(shown json.RawMessage) error {
+	value, err := strictjson.Parse(shown)
+	if err == nil {
+		err = a.checkResult(value)
+	}
+	if err == nil {
+		err = fmt.Errorf("does not fit output_schema: %w", errHidden)
+	}
+	return err
+}
+
+func encode(value any) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -182,7 +219,7 @@ func (a *attempt) checkResult(value any) error {
 }
 
 // readResult reads a result file, which the program may have replaced by anything. Without one it gives nil.
-func readResult(file string) ([]byte, error) {
+func readResult(file string, user uint32) ([]byte, error) {
 	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) //nolint:gosec // its own name
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -194,7 +231,7 @@ func readResult(file string) ([]byte, error) {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || !ownedBy(info, user) {
 		return nil, errors.Join(errNotResult, err)
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, MaxResult+1))
@@ -207,6 +244,13 @@ func readResult(file string) ([]byte, error) {
 	return emptyIsNone(raw), nil
 }
 
+// ownedBy tells whether a file is the user's, where there is one: what a program could link to without being able to
+// read it is no result.
+func ownedBy(info os.FileInfo, user uint32) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return user == 0 || ok && st.Uid == user
+}
+
 // emptyIsNone takes a file that was made and never written to for no result.
 func emptyIsNone(raw []byte) []byte {
 	if len(bytes.TrimSpace(raw)) == 0 {
@@ -214,32 +258,3 @@ func emptyIsNone(raw []byte) []byte {
 	}
 	return raw
 }
-
-// capture passes output on and keeps as much of it as may be a result.
-type capture struct {
-	to   io.Writer
-	kept bytes.Buffer
-	over bool
-}
-
-// Write never fails before its target does.
-func (c *capture) Write(p []byte) (int, error) {
-	if c.kept.Len()+len(p) > MaxResult {
-		c.over = true
-	} else if !c.over {
-		c.kept.Write(p)
-	}
-	return c.to.Write(p)
-}
-
-func (c *capture) text() ([]byte, error) {
-	if c.over {
-		return nil, errTooLarge
-	}
-	if raw := emptyIsNone(c.kept.Bytes()); raw != nil {
-		return raw, nil
-	}
-	return nil, errNoOutput
-}
-
-var errNoOutput = errors.New("the action promised JSON on standard output, and wrote nothing")

@@ -1,46 +1,28 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 
-	"github.com/nats-io/nats.go/jetstream"
-
+	"github.com/attune/attune/pkg/environment"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/runtime"
 	"github.com/attune/attune/pkg/schema"
-	"github.com/attune/attune/streams"
 )
 
-var (
-	// errNoAction is returned when a pack has no such action.
-	errNoAction = errors.New("the pack has no such action")
-	// errFetch is returned when an archive could not be read; another try may succeed.
-	errFetch = errors.New("the archive could not be read")
-	// errDigest is returned when an archive is not what its name says.
-	errDigest = errors.New("the archive has another digest")
-)
+// errNoAction is returned when a pack has no such action.
+var errNoAction = errors.New("the pack has no such action")
 
-// packs gives the packs that executions need: each is fetched, unpacked and read once.
+// packs gives the programs that executions need. What is the same for all executions of an action is made once.
 type packs struct {
-	objects jetstream.ObjectStore
-	dir     string
-
 	mu   sync.Mutex // guards open
 	open map[string]*opened
 }
 
-// opened is a pack in use. Its fields are set when ready is closed.
+// opened is a pack whose actions are used.
 type opened struct {
-	ready   chan struct{}
-	err     error
-	dir     string
-	actions map[string]pack.Action
+	env *environment.Environment
 
 	mu       sync.Mutex // guards programs
 	programs map[string]*program
@@ -51,117 +33,43 @@ type program struct {
 	pack.Action
 	command runtime.Command
 	result  *schema.Schema
+	reach   []string // files and folders of the machine that it needs
 }
 
-func openPacks(ctx context.Context, js jetstream.JetStream, dir string) (*packs, error) {
-	objects, err := js.ObjectStore(ctx, streams.ObjectsPacks)
-	if err != nil {
-		return nil, fmt.Errorf("open object bucket %s: %w", streams.ObjectsPacks, err)
-	}
-	return &packs{objects: objects, dir: dir, open: map[string]*opened{}}, nil
-}
+// shower makes what a program needs of the machine reachable.
+type shower func(env *environment.Environment, p *program) error
 
-// program gives an action of the pack with that digest.
-func (ps *packs) program(ctx context.Context, set *runtime.Set, digest, name string) (*program, error) {
-	o, err := ps.get(ctx, digest)
-	if err != nil {
-		return nil, fmt.Errorf("pack %s: %w", digest, err)
-	}
-	return o.program(set, name)
-}
-
-// get opens a pack, or waits for whoever does. A failure is forgotten, so that the next execution tries again.
-func (ps *packs) get(ctx context.Context, digest string) (*opened, error) {
+// program gives an action of a pack that is ready.
+func (ps *packs) program(set *runtime.Set, env *environment.Environment, name string, show shower) (*program, error) {
 	ps.mu.Lock()
-	o := ps.open[digest]
-	mine := o == nil
-	if mine {
-		o = &opened{ready: make(chan struct{}), actions: map[string]pack.Action{}, programs: map[string]*program{}}
-		ps.open[digest] = o
+	o := ps.open[env.Digest]
+	if o == nil || o.env != env {
+		o = &opened{env: env, programs: map[string]*program{}}
+		ps.open[env.Digest] = o
 	}
 	ps.mu.Unlock()
-	if !mine {
-		select {
-		case <-o.ready:
-			return o, o.err
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-	o.err = ps.load(ctx, digest, o)
-	if o.err != nil {
-		ps.mu.Lock()
-		delete(ps.open, digest)
-		ps.mu.Unlock()
-	}
-	close(o.ready)
-	return o, o.err
+	return o.program(set, name, show)
 }
 
-func (ps *packs) load(ctx context.Context, digest string, o *opened) error {
-	if _, err := streams.Token(digest); err != nil || !filepath.IsLocal(digest) || filepath.Base(digest) != digest {
-		return fmt.Errorf("digest %q: %w", digest, errDigest)
-	}
-	o.dir = filepath.Join(ps.dir, digest)
-	_, err := os.Stat(o.dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = ps.fetch(ctx, digest, o.dir)
-	}
-	if err != nil {
-		return err
-	}
-	p, err := pack.Load(o.dir)
-	if err != nil {
-		return fmt.Errorf("read: %w", err)
-	}
-	for _, a := range p.Actions {
-		o.actions[a.Name] = a
-	}
-	return nil
-}
-
-// fetch unpacks an archive beside its place, and moves it there when it is what its name says.
-func (ps *packs) fetch(ctx context.Context, digest, dir string) error {
-	object, err := ps.objects.Get(ctx, digest)
-	if errors.Is(err, jetstream.ErrObjectNotFound) {
-		return fmt.Errorf("fetch: %w", err)
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", errFetch, err)
-	}
-	defer func() { _ = object.Close() }() // it was only read
-	staging := filepath.Join(ps.dir, ".fetched-"+digest)
-	if err := os.RemoveAll(staging); err != nil {
-		return fmt.Errorf("unpack: %w", err)
-	}
-	got, err := pack.Unpack(object, staging, pack.DefaultLimits())
-	if err == nil && got != digest {
-		err = errors.Join(fmt.Errorf("%s: %w", got, errDigest), os.RemoveAll(staging))
-	}
-	if err == nil {
-		err = os.Rename(staging, dir)
-	}
-	if failed := object.Error(); failed != nil {
-		return fmt.Errorf("%w: %w", errFetch, errors.Join(failed, err))
-	}
-	if err != nil {
-		return fmt.Errorf("unpack: %w", err)
-	}
-	return nil
+// forget drops what was made for a pack that is no longer wanted.
+func (ps *packs) forget(digest string) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	delete(ps.open, digest)
 }
 
 // program makes an action ready, once.
-func (o *opened) program(set *runtime.Set, name string) (*program, error) {
+func (o *opened) program(set *runtime.Set, name string, show shower) (*program, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if ready := o.programs[name]; ready != nil {
 		return ready, nil
 	}
-	spec, ok := o.actions[name]
-	if !ok {
-		return nil, fmt.Errorf("action %s: %w", name, errNoAction)
+	spec, err := o.action(name)
+	if err != nil {
+		return nil, err
 	}
-	command, err := set.Command(o.dir, spec)
+	command, err := o.command(set, spec)
 	if err != nil {
 		return nil, &startError{err}
 	}
@@ -169,8 +77,34 @@ func (o *opened) program(set *runtime.Set, name string) (*program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("action %s: output_schema: %w", name, err)
 	}
-	o.programs[name] = &program{Action: spec, command: command, result: result}
-	return o.programs[name], nil
+	p := &program{Action: spec, command: command, result: result}
+	if err := show(o.env, p); err != nil {
+		return nil, fmt.Errorf("action %s: %w", name, err)
+	}
+	o.programs[name] = p
+	return p, nil
+}
+
+func (o *opened) action(name string) (pack.Action, error) {
+	p, err := o.env.Definition()
+	if err != nil {
+		return pack.Action{}, fmt.Errorf("read pack: %w", err)
+	}
+	for _, a := range p.Actions {
+		if a.Name == name {
+			return a, nil
+		}
+	}
+	return pack.Action{}, fmt.Errorf("action %s: %w", name, errNoAction)
+}
+
+// command tells how to start an action with the interpreter that its pack was built with.
+func (o *opened) command(set *runtime.Set, a pack.Action) (runtime.Command, error) {
+	found, missing, ok := o.env.Interpreter(a.Runtime)
+	if !ok {
+		return runtime.Command{}, fmt.Errorf("action %s: %w: %s", a.Name, runtime.ErrNoRuntime, environment.Lacks(missing))
+	}
+	return set.Command(runtime.Location{Pack: o.env.Pack, Env: o.env.Env(a.Runtime), Interpreter: found}, a)
 }
 
 // startError marks an error as one of starting: the program exists, but cannot be run here.

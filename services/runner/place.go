@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/attune/attune/pkg/environment"
 )
 
 // errTaken is returned when another runner uses the data folder.
@@ -27,6 +29,10 @@ type place struct {
 	seats []*seat    // free ones
 }
 
+// passable is the mode of folders through which programs with a user of their own reach what is theirs. The folder
+// above is closed to everybody, and only rooms show them.
+const passable = 0o711
+
 // openPlace takes the folder, makes what is in it, and clears the work of a runner before.
 func openPlace(dir, name string) (*place, error) {
 	dir, err := filepath.Abs(dir)
@@ -37,6 +43,11 @@ func openPlace(dir, name string) (*place, error) {
 	for sub, at := range map[string]*string{"work": &p.work, "packs": &p.packs, "spool": &p.spool, "wrappers": &p.wrappers} {
 		*at = filepath.Join(dir, sub)
 		if err := os.MkdirAll(*at, 0o700); err != nil {
+			return nil, fmt.Errorf("data folder: %w", err)
+		}
+	}
+	for _, shown := range []string{p.work, p.packs, p.wrappers} {
+		if err := os.Chmod(shown, passable); err != nil {
 			return nil, fmt.Errorf("data folder: %w", err)
 		}
 	}
@@ -75,7 +86,7 @@ func (p *place) clear() error {
 	}
 	var errs []error
 	for _, l := range left {
-		errs = append(errs, removeAll(filepath.Join(p.work, l.Name())))
+		errs = append(errs, environment.RemoveAll(filepath.Join(p.work, l.Name())))
 	}
 	return errors.Join(errs...)
 }
@@ -89,23 +100,7 @@ func (p *place) close() error {
 		errs = append(errs, s.remove())
 	}
 	p.seats = nil
+	// To close it is not enough while a fork that is just under way has it open too.
+	errs = append(errs, syscall.Flock(int(p.lock.Fd()), syscall.LOCK_UN))
 	return errors.Join(append(errs, p.lock.Close())...)
-}
-
-// removeAll removes a folder even where a program has taken the permissions away.
-func removeAll(dir string) error {
-	if os.RemoveAll(dir) == nil {
-		return nil
-	}
-	walk := func(path string, d os.DirEntry, err error) error {
-		if d != nil && d.IsDir() {
-			return os.Chmod(path, 0o700) //nolint:gosec // a folder needs the bit
-		}
-		return nil
-	}
-	_ = filepath.WalkDir(dir, walk) // what stays shut shows itself in the next line
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove %s: %w", dir, err)
-	}
-	return nil
 }

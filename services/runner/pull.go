@@ -26,34 +26,34 @@ const (
 	pendingHeader   = "Nats-Pending-Messages"
 )
 
-// errPullEnded is returned when the server takes no requests for messages: the consumer is gone, or
-// JetStream is not ready.
-var errPullEnded = errors.New("pull ended by the server")
+var (
+	// errPullEnded is returned when the server takes no requests for messages: the consumer is gone, or JetStream
+	// is not ready.
+	errPullEnded = errors.New("pull ended by the server")
+	// errNotAsked is returned for a message on a subscription that is none of a pull.
+	errNotAsked = errors.New("nobody asked for it")
+)
 
-// pull asks a consumer for exactly as many messages as there are free slots. (The client library's iterator
+// pull asks a consumer for exactly as many messages as it is told. (The client library's iterator
 // asks again only when it has noticed that its last request was sent; with one message at a time a fast server
 // answers before that, and the iterator waits for a message that nobody asked for until a heartbeat is missed.)
 type pull struct {
-	conn    *nats.Conn
-	api     string // subject of requests
-	sub     *nats.Subscription
-	in      chan *nats.Msg
-	asked   int // messages that were asked for and have not come
-	heard   time.Time
-	restore chan nats.Status // tells of reconnections, after which every request is forgotten
+	conn  *nats.Conn
+	api   string // subject of requests
+	sub   *nats.Subscription
+	most  int // messages that may be asked for at a time
+	asked int // messages that were asked for and have not come
+	heard time.Time
 }
 
-// newPull prepares to pull at most limit messages at a time.
-func newPull(conn *nats.Conn, stream, consumer string, limit int) (*pull, error) {
-	p := &pull{
-		conn: conn, api: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer,
-		in: make(chan *nats.Msg, 2*limit+64), // what was asked for, and as many statuses; a full one would drop messages
-	}
+// newPull prepares to pull at most so many messages at a time into a channel that must have room for them and for
+// as many statuses: a full one would drop messages.
+func newPull(conn *nats.Conn, stream, consumer string, most int, in chan *nats.Msg) (*pull, error) {
+	p := &pull{conn: conn, api: "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer, most: most}
 	var err error
-	if p.sub, err = conn.ChanSubscribe(conn.NewInbox(), p.in); err != nil {
+	if p.sub, err = conn.ChanSubscribe(conn.NewInbox(), in); err != nil {
 		return nil, fmt.Errorf("pull from %s: %w", stream, err)
 	}
-	p.restore = conn.StatusChanged(nats.CONNECTED)
 	return p, nil
 }
 
@@ -122,18 +122,7 @@ func (p *pull) renew(m *nats.Msg) error {
 // silent tells whether the server has forgotten what it was asked for.
 func (p *pull) silent() bool { return p.asked > 0 && time.Since(p.heard) > pullSilence }
 
-// close ends the pull and lets another runner have what had just been delivered.
+// close ends the pull.
 func (p *pull) close() {
-	p.conn.RemoveStatusListener(p.restore)
 	_ = p.sub.Unsubscribe() // it fails only when the connection is closed, and with it the subscription
-	for {
-		select {
-		case m := <-p.in:
-			if m != nil && m.Header.Get(statusHeader) == "" {
-				_ = m.Nak() // else it is delivered again when its time is over
-			}
-		default:
-			return
-		}
-	}
 }

@@ -6,20 +6,23 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/environment"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/process"
 	"github.com/attune/attune/pkg/runtime"
+	"github.com/attune/attune/pkg/sandbox"
+	"github.com/attune/attune/pkg/secret"
 	"github.com/attune/attune/streams"
 )
 
@@ -27,31 +30,48 @@ import (
 type Secrets interface {
 	// PublicKey is the curve key that values are sealed to; others see it in the runner's heartbeat.
 	PublicKey() string
-	// Fetch gives the values by name, or an error when one of them cannot be had.
-	Fetch(ctx context.Context, execution string, attempt int, names []string) (map[string]string, error)
+	// Fetch gives the values of what is wanted, or an error when one of them cannot be had.
+	Fetch(ctx context.Context, execution string, attempt int, wanted func() secret.Wanted) (secret.Given, error)
 }
 
 // Config describes a runner. Bus, Name, DataDir and Logger are required.
 type Config struct {
 	Bus          *bus.Bus
-	Name         string // others see it with a suffix that is new at every start
-	Pool         string // "" means streams.DefaultPool
-	Slots        int    // executions at once; 0: sixteen per processor
-	DataDir      string // of this runner alone
-	Path         string // PATH of the programs; "" means runtime.DefaultPath
+	Name         string         // others see it with a suffix that is new at every start
+	Pool         string         // "" means streams.DefaultPool
+	Slots        int            // executions at once; 0: sixteen per processor
+	DataDir      string         // of this runner alone
+	Labels       streams.Labels // what this runner has that others may not
+	Path         string         // PATH of the programs; "" means runtime.DefaultPath
+	RuntimePath  string         // more folders with interpreters, or patterns of such, as in PATH
+	RuntimesDir  string         // folder with definitions of further runtimes; "": only those that Attune brings
+	Containers   runtime.ContainerConfig
+	Isolation    Isolation
+	PacksDir     string // where packs are kept ready; "": in DataDir
+	Builds       Builds
 	Grace        time.Duration
 	DrainTimeout time.Duration // how long a stop waits for what runs
+	Spare        time.Duration // how long packs that nobody asks for are kept after a start or an outage; 0: DefaultSpare
 	Secrets      Secrets       // nil: actions that declare secrets fail
 	Build        string        // version of Attune
 	Logger       *slog.Logger
 	Registerer   prometheus.Registerer // nil: no metrics
 }
 
+// Builds says how what packs need is built.
+type Builds struct {
+	Options  map[string]string // what steps of runtimes ask for: pip_index_url, pip_find_links, npm_registry, ...
+	Env      []string          // "NAME=value" that builds have besides
+	Timeout  time.Duration     // 0: environment.DefaultTimeout
+	MaxBytes int64             // of the disk; 0: environment.DefaultMaxBytes
+}
+
 // Defaults of Config.
 const (
 	DefaultGrace        = 10 * time.Second
 	DefaultDrainTimeout = 30 * time.Second
-	slotsPerProcessor   = 16 // actions of operations wait more than they compute, and so does the claim, for the disk
+	DefaultSpare        = 10 * time.Minute // the installer says again within a minute what is wanted
+	slotsPerProcessor   = 16               // actions of operations wait more than they compute, and so does the claim, for the disk
 )
 
 var (
@@ -69,16 +89,23 @@ type Runner struct {
 	log      *slog.Logger
 	facts    *execution.Facts
 	place    *place
+	sandbox  *sandbox.Sandbox // nil: programs are not isolated
 	launcher *process.Launcher
 	logs     *logs.Store
+	store    *environment.Store
 	packs    *packs
-	runtimes *runtime.Set
-	found    []streams.Runtime
+	installs *installs
+	configs  *configs
+	machine  *machine
+	defined  []runtime.Definition
 	metrics  *metrics
 	started  time.Time
 
-	free chan struct{}  // one token per slot; taken by intake, returned when the execution has ended
-	runs sync.WaitGroup // the executions under way
+	slots *slots         // taken by intake, returned when the execution has ended
+	runs  sync.WaitGroup // the executions under way
+
+	join   chan string     // tokens of placements that the runner fits
+	joined map[string]bool // those that it takes executions of; of intake's goroutine alone
 
 	running  atomic.Int32
 	draining atomic.Bool
@@ -96,20 +123,49 @@ func New(c Config) (*Runner, error) {
 	}
 	r := &Runner{
 		Config: c, log: c.Logger.With(slog.String(logging.Service, "runner")), facts: execution.NewFacts(c.Bus.JS),
-		metrics: newMetrics(c.Registerer), free: make(chan struct{}, c.Slots), started: time.Now().UTC(),
-	}
-	for range c.Slots {
-		r.free <- struct{}{}
+		metrics: newMetrics(c.Registerer), slots: newSlots(c.Slots), started: time.Now().UTC(),
+		join: make(chan string), joined: map[string]bool{},
 	}
 	var err error
+	if r.defined, err = runtime.Definitions(c.runtimeDirs()...); err != nil {
+		return nil, fmt.Errorf("runner: %w", err)
+	}
 	if r.place, err = openPlace(c.DataDir, c.Name); err != nil {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
 	r.log = r.log.With(slog.String(logging.Runner, r.place.name))
-	if r.launcher, err = r.newLauncher(); err != nil {
-		return nil, errors.Join(fmt.Errorf("runner: %w", err), r.place.close())
+	if err := r.equip(); err != nil {
+		return nil, errors.Join(fmt.Errorf("runner: %w", err), r.closeSandbox(), r.place.close())
 	}
 	return r, nil
+}
+
+// equip makes ready what starts programs, and what they need.
+func (r *Runner) equip() (err error) {
+	if err := r.isolate(); err != nil {
+		return err
+	}
+	if r.launcher, err = r.newLauncher(); err != nil {
+		return err
+	}
+	if err := r.openPacks(); err != nil {
+		r.launcher.Close()
+		return err
+	}
+	return nil
+}
+
+// openPacks makes what has packs ready.
+func (r *Runner) openPacks() (err error) {
+	r.machine = newMachine(filepath.SplitList(r.RuntimePath+string(filepath.ListSeparator)+r.Path), r.detect)
+	r.store, err = environment.Open(environment.Config{
+		Dir: r.packsDir(), Launcher: r.launcher, Definitions: r.defined, Path: r.Path,
+		Runtimes: func(ctx context.Context) (environment.Runtimes, error) { return r.machine.look(ctx, false) },
+		Options:  r.Builds.Options, Env: r.Builds.Env, Timeout: r.Builds.Timeout, MaxBytes: r.Builds.MaxBytes, Logger: r.log,
+	})
+	r.packs, r.configs = &packs{open: map[string]*opened{}}, newConfigs(r.log)
+	r.installs = newInstalls(r)
+	return err
 }
 
 func (c Config) withDefaults() Config {
@@ -125,10 +181,20 @@ func (c Config) withDefaults() Config {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	if c.Spare == 0 {
+		c.Spare = DefaultSpare
+	}
 	if c.DrainTimeout == 0 {
 		c.DrainTimeout = DefaultDrainTimeout
 	}
 	return c
+}
+
+func (c Config) runtimeDirs() []string {
+	if c.RuntimesDir == "" {
+		return nil
+	}
+	return []string{c.RuntimesDir}
 }
 
 func (c Config) check() error {
@@ -144,83 +210,9 @@ func (c Config) check() error {
 // before is killed now.
 func (r *Runner) newLauncher() (*process.Launcher, error) {
 	return process.NewLauncher(process.Config{
-		Seed: r.place.dir, Environ: runtime.EnvResultFile + "=" + r.place.work + string(os.PathSeparator), Logger: r.log,
+		Seed: r.place.dir, Environ: runtime.EnvResultFile + "=" + r.place.work + string(os.PathSeparator), Sandbox: r.sandbox, Logger: r.log,
 	})
 }
 
 // Name is the name that others see.
 func (r *Runner) Name() string { return r.place.name }
-
-// Run runs executions until ctx ends; then it takes no more, waits for what runs, and ends it when the drain
-// timeout is over.
-func (r *Runner) Run(ctx context.Context) error {
-	defer func() {
-		if err := r.place.close(); err != nil {
-			r.log.WarnContext(ctx, "folder not given back", slog.Any(logging.Error, err))
-		}
-	}()
-	defer r.launcher.Close()
-	if err := r.detect(ctx); err != nil {
-		return fmt.Errorf("runner: %w", err)
-	}
-	if err := r.attach(ctx); err != nil {
-		return err
-	}
-	lasting := context.WithoutCancel(ctx)
-	stopBeating := r.beat(lasting) // until nothing runs any more
-	defer stopBeating()
-	work, kill := context.WithCancelCause(lasting)
-	defer kill(nil)
-	r.log.InfoContext(ctx, "runner started", slog.Int("slots", r.Slots), slog.String("pool", r.Pool), slog.Any("runtimes", r.found))
-	err := r.intake(ctx, work)
-	r.drain(work, kill)
-	return err
-}
-
-// detect does once what no execution should have to do.
-func (r *Runner) detect(ctx context.Context) error {
-	found := runtime.Detect(ctx, r.Path)
-	for _, f := range found {
-		r.found = append(r.found, streams.Runtime{Name: f.Name, Version: f.Version, Path: f.Path})
-	}
-	var err error
-	r.runtimes, err = runtime.NewSet(found, r.place.wrappers, r.Path)
-	return err
-}
-
-// attach finds what the runner needs on the bus, and delivers what was left to be said. While the bus does
-// not answer it tries again.
-func (r *Runner) attach(ctx context.Context) error {
-	notify := func(err error, wait time.Duration) {
-		r.log.WarnContext(ctx, "bus is not ready", slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
-	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, r.attachOnce(ctx) },
-		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
-	return err
-}
-
-func (r *Runner) attachOnce(ctx context.Context) error {
-	var err error
-	if r.logs, err = logs.Open(ctx, logs.Config{Bus: r.Bus, Logger: r.log}); err != nil {
-		return err
-	}
-	if r.packs, err = openPacks(ctx, r.Bus.JS, r.place.packs); err != nil {
-		return err
-	}
-	if err := r.deliverSpool(ctx); err != nil {
-		return err
-	}
-	return r.ensureConsumer(ctx)
-}
-
-// drain waits for what runs. When the time is over it ends it, and still waits.
-func (r *Runner) drain(ctx context.Context, kill context.CancelCauseFunc) {
-	r.draining.Store(true)
-	over := time.AfterFunc(r.DrainTimeout, func() {
-		r.log.WarnContext(ctx, "drain timeout is over, ending what runs")
-		kill(errDraining)
-	})
-	defer over.Stop()
-	r.runs.Wait()
-	r.log.InfoContext(ctx, "runner drained")
-}

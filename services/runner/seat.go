@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/attune/attune/pkg/environment"
 	"github.com/attune/attune/pkg/execution"
 )
 
@@ -59,6 +60,9 @@ func (p *place) leave(s *seat) error {
 
 // clean empties the folder of what an ordinary execution leaves, and tells whether it is as it was made.
 func (s *seat) clean() bool {
+	if err := os.Lchown(s.dir, os.Geteuid(), os.Getegid()); err != nil {
+		return false
+	}
 	if err := os.Remove(s.resultFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false
 	}
@@ -72,11 +76,11 @@ func (s *seat) clean() bool {
 
 // remove gives the seat up, with what was delivered of it.
 func (s *seat) remove() error {
-	return errors.Join(removeAll(s.dir), s.spool.Close(), os.Remove(s.spool.Name()))
+	return errors.Join(environment.RemoveAll(s.dir), s.spool.Close(), os.Remove(s.spool.Name()))
 }
 
 // abandon gives the seat up, and keeps the end that was not delivered.
-func (s *seat) abandon() error { return errors.Join(removeAll(s.dir), s.spool.Close()) }
+func (s *seat) abandon() error { return errors.Join(environment.RemoveAll(s.dir), s.spool.Close()) }
 
 // keep writes an end. It survives this process; a power failure it need not survive: the execution is lost
 // then.

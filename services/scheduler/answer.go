@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,10 @@ const (
 	// defaultLine and maxLine are how many executions of a line one answer lists.
 	defaultLine = 100
 	maxLine     = 10_000
+	// maxList is how many queues one answer lists, and maxListBytes about how many bytes: keys may be long.
+	maxList      = 1000
+	maxListBytes = 1 << 20
+	statsBytes   = 500
 	// askPatience is how long a question about a message of QUEUE waits for that message.
 	askPatience = time.Second
 )
@@ -42,7 +47,7 @@ func (t *term) answer(ctx context.Context) (func(), error) {
 		}
 	}
 	for subject, handle := range map[string]nats.MsgHandler{
-		streams.RPCQueueList:     t.answerWith(ctx, func([]byte) any { return t.list() }),
+		streams.RPCQueueList:     t.answerWith(ctx, func(request []byte) any { return t.list(request) }),
 		streams.RPCQueueShow:     t.answerWith(ctx, func(request []byte) any { return t.show(request) }),
 		streams.RPCQueueStats:    t.answerWith(ctx, func(request []byte) any { return t.stats(request) }),
 		streams.RPCQueuePosition: func(m *nats.Msg) { _ = t.do(ctx, func() { t.askPosition(ctx, m) }) },
@@ -80,40 +85,72 @@ func (t *term) respond(ctx context.Context, m *nats.Msg, reply any) {
 	}
 }
 
-func (t *term) list() streams.QueueList {
-	now := time.Now()
-	out := streams.QueueList{Queues: []streams.QueueStats{}}
-	for q := range t.state.Queues() {
-		out.Queues = append(out.Queues, statsOf(q.Action, q.Key, t.state.Stats(q, now)))
+// list gives the queues after one. Only those that are given are looked at closely.
+func (t *term) list(request []byte) streams.QueueList {
+	var r streams.QueueListRequest
+	_ = json.Unmarshal(request, &r) // who asks for nothing in particular gets the first ones
+	if r.Limit <= 0 || r.Limit > maxList {
+		r.Limit = defaultLine
 	}
-	for ref := range t.state.Paused() {
-		if st := t.state.ActionStats(ref, now); st.Waiting+st.Running == 0 {
-			out.Queues = append(out.Queues, statsOf(ref, "", st))
+	names, more := t.namesAfter(r)
+	out := streams.QueueList{Queues: []streams.QueueStats{}, More: more}
+	now, size := time.Now(), 0
+	for _, q := range names {
+		if size += len(q.Key) + statsBytes; size > maxListBytes {
+			out.More = true
+			break
 		}
+		out.Queues = append(out.Queues, statsOf(q.Action.String(), q.Key, t.state.Stats(q, now)))
 	}
-	slices.SortFunc(out.Queues, func(a, b streams.QueueStats) int {
-		return strings.Compare(a.Action+"\x00"+a.Key, b.Action+"\x00"+b.Key)
-	})
 	return out
 }
 
-func (t *term) stats(request []byte) streams.QueueStats {
-	r, ref, err := parseQueueRequest(request)
-	if err != nil {
-		return streams.QueueStats{Action: r.Action}
+// namesAfter gives the names of queues in order, and tells whether there are others after them.
+func (t *term) namesAfter(r streams.QueueListRequest) ([]admission.Queue, bool) {
+	after := r.AfterAction + "\x00" + r.AfterKey
+	order := func(q admission.Queue) string { return q.Action.String() + "\x00" + q.Key }
+	names := map[admission.Queue]string{}
+	for q := range t.state.Queues() {
+		if name := order(q); name > after {
+			names[q] = name
+		}
 	}
-	return t.statsFor(r, ref)
+	for ref := range t.state.Controlled() {
+		if q := (admission.Queue{Action: ref}); order(q) > after && !t.state.Busy(ref) {
+			names[q] = order(q)
+		}
+	}
+	sorted := slices.SortedFunc(maps.Keys(names), func(a, b admission.Queue) int { return strings.Compare(names[a], names[b]) })
+	return sorted[:min(len(sorted), r.Limit)], len(sorted) > r.Limit
 }
 
-func (t *term) statsFor(r streams.QueueRequest, ref pack.Ref) streams.QueueStats {
-	if r.Key == "" {
-		return statsOf(ref, "", t.state.ActionStats(ref, time.Now()))
+func (t *term) stats(request []byte) streams.QueueStats {
+	var r streams.QueueRequest
+	if err := json.Unmarshal(request, &r); err != nil {
+		return streams.QueueStats{}
 	}
-	return statsOf(ref, r.Key, t.state.Stats(admission.Queue{Action: ref, Key: r.Key}, time.Now()))
+	return t.statsFor(r)
+}
+
+// statsFor says how an action stands, one of its keys, a pack, or all.
+func (t *term) statsFor(r streams.QueueRequest) streams.QueueStats {
+	now := time.Now()
+	ref, err := pack.ParseRef(r.Action)
+	switch {
+	case err != nil:
+		return statsOf(r.Action, "", t.state.ScopeStats(r.Action, now))
+	case r.Key == "":
+		return statsOf(r.Action, "", t.state.ActionStats(ref, now))
+	}
+	return statsOf(r.Action, r.Key, t.state.Stats(admission.Queue{Action: ref, Key: r.Key}, now))
 }
 
 func (t *term) show(request []byte) streams.QueueView {
-	r, ref, err := parseQueueRequest(request)
+	var r streams.QueueRequest
+	if err := json.Unmarshal(request, &r); err != nil {
+		return streams.QueueView{Error: fmt.Sprintf("question about a queue: %v", err)}
+	}
+	ref, err := pack.ParseRef(r.Action)
 	if err != nil {
 		return streams.QueueView{Error: err.Error()}
 	}
@@ -121,35 +158,50 @@ func (t *term) show(request []byte) streams.QueueView {
 	if limit <= 0 {
 		limit = defaultLine
 	}
-	view := streams.QueueView{QueueStats: t.statsFor(r, ref), Entries: []streams.QueueEntry{}}
-	for _, p := range t.state.Line(admission.Queue{Action: ref, Key: r.Key}, max(r.Offset, 0), min(limit, maxLine)) {
+	view := streams.QueueView{QueueStats: t.statsFor(r), Entries: []streams.QueueEntry{}}
+	for _, p := range t.state.Line(admission.Queue{Action: ref, Key: r.Key}, max(r.Offset, 0), min(limit, maxLine), time.Now()) {
 		view.Entries = append(view.Entries, entryOf(p))
 	}
 	return view
 }
 
-func parseQueueRequest(data []byte) (streams.QueueRequest, pack.Ref, error) {
-	var r streams.QueueRequest
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, pack.Ref{}, fmt.Errorf("question about a queue: %w", err)
+func statsOf(scope, key string, st admission.Stats) streams.QueueStats {
+	out := streams.QueueStats{
+		Action: scope, Key: key, Waiting: st.Waiting, Running: st.Running, Delayed: st.Delayed, Limit: st.Limit, Rate: st.Rate.String(),
+		Paused: st.Paused, PausedUntil: timeOrNil(st.Until), Draining: st.Draining, AvgWaitSeconds: st.AvgWait.Seconds(),
+		OldestWaitSeconds: st.Oldest.Seconds(), EstimatedDrainSeconds: st.Drain.Seconds(), BlockedBy: st.BlockedBy,
 	}
-	ref, err := pack.ParseRef(r.Action)
-	return r, ref, err
+	if st.EstimateError >= 0 {
+		out.EstimateError = &st.EstimateError
+	}
+	return out
 }
 
-func statsOf(ref pack.Ref, key string, st admission.Stats) streams.QueueStats {
-	return streams.QueueStats{
-		Action: ref.String(), Key: key, Waiting: st.Waiting, Running: st.Running, Limit: st.Limit, Paused: st.Paused,
-		AvgWaitSeconds: st.AvgWait.Seconds(), OldestWaitSeconds: st.Oldest.Seconds(), EstimatedDrainSeconds: st.Drain.Seconds(),
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
+	return &t
+}
+
+// priorityNames are the names of the machine's priorities.
+var priorityNames = map[admission.Priority]streams.Priority{
+	admission.High: streams.PriorityHigh, admission.Normal: streams.PriorityNormal, admission.Low: streams.PriorityLow,
 }
 
 func entryOf(p admission.Place) streams.QueueEntry {
-	status := streams.Requested
-	if p.Phase == admission.Started {
-		status = streams.Running
+	e := streams.QueueEntry{
+		ID: p.ID.String(), Key: p.Queue.Key, Position: p.Position, Status: streams.Requested, Attempt: p.Attempt,
+		Priority: priorityNames[p.Priority], RequestedAt: p.Since, EstimatedStartAt: timeOrNil(p.Starts),
 	}
-	return streams.QueueEntry{ID: p.ID.String(), Key: p.Queue.Key, Position: p.Position, Status: status, RequestedAt: p.Requested}
+	switch p.Phase {
+	case admission.Started:
+		e.Status = streams.Running
+	case admission.Delayed, admission.Held:
+		e.NotBefore = &p.Since
+	case admission.Waiting, admission.Dispatched, admission.Leaving:
+	}
+	return e
 }
 
 // askPosition answers at once when the execution is known, and else when its queue message has been read.
@@ -174,11 +226,15 @@ func (t *term) askPosition(ctx context.Context, m *nats.Msg) {
 
 // answerPosition tells whether it could answer: once the message was read, or the patience is over.
 func (t *term) answerPosition(q waitingAnswer, now time.Time) bool {
-	p, known := t.state.Locate(q.id)
+	p, known := t.state.Locate(q.id, now)
 	if !known && t.read < q.after && now.Before(q.until) {
 		return false
 	}
-	q.reply(streams.Position{ID: q.id.String(), Position: p.Position, Known: known})
+	answer := streams.Position{ID: q.id.String(), Position: p.Position, Known: known, Refused: p.Refused, EstimatedStartAt: timeOrNil(p.Starts)}
+	if off, ok := t.state.EstimateError(p.Queue.Action); ok && answer.EstimatedStartAt != nil {
+		answer.EstimateError = &off
+	}
+	q.reply(answer)
 	return true
 }
 

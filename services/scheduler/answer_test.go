@@ -2,6 +2,8 @@ package scheduler
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -27,6 +29,7 @@ func TestQuestionsAreAnswered(t *testing.T) {
 	if len(list.Queues) != 1 || list.Queues[0].Waiting != 2 || list.Queues[0].Running != 2 || list.Queues[0].Limit != 2 {
 		t.Errorf("list %+v", list)
 	}
+	w.pageThroughQueues()
 	var view streams.QueueView
 	w.ask(streams.RPCQueueShow, streams.QueueRequest{Action: "core.echo", Offset: 1, Limit: 2}, &view)
 	if got := idsOf(view.Entries); !slices.Equal(got, ids[1:3]) || view.Entries[1].Position != 1 {
@@ -35,6 +38,29 @@ func TestQuestionsAreAnswered(t *testing.T) {
 	w.ask(streams.RPCQueueShow, streams.QueueRequest{Action: "not an action"}, &view)
 	if view.Error == "" {
 		t.Error("a question about nonsense was answered")
+	}
+}
+
+// pageThroughQueues makes queues with keys that are long, and one that is only paused, and reads the list in pages.
+func (w *world) pageThroughQueues() {
+	w.t.Helper()
+	w.control("disk.paused", `{"v":1,"paused":true}`)
+	for i := range 120 {
+		w.request("core.long", strings.Repeat("k", 16<<10)+strconv.Itoa(i), 1)
+	}
+	var all []streams.QueueStats
+	eventually(w.t, "all queues", func() bool {
+		all = nil
+		for more, r := true, (streams.QueueListRequest{Limit: 500}); more; {
+			var page streams.QueueList
+			w.ask(streams.RPCQueueList, r, &page)
+			all, more = append(all, page.Queues...), page.More
+			r.AfterAction, r.AfterKey = all[len(all)-1].Action, all[len(all)-1].Key
+		}
+		return len(all) == 122
+	})
+	if last := all[121]; last.Action != "disk.paused" || !last.Paused {
+		w.t.Errorf("the last is %s", last.Action)
 	}
 }
 

@@ -3,6 +3,8 @@ package scheduler
 import (
 	"context"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // backlog hands work from the loop of a term to a worker. Putting never blocks, so that a slow server holds up
@@ -59,4 +61,24 @@ func (b *backlog[T]) cut(limit int) []T {
 	}
 	b.items = nil
 	return items
+}
+
+// handOver lets workers carry out what the loop decided, each as often as it takes until it is done or the term
+// ends.
+func handOver[T any](ctx context.Context, b *backlog[T], workers int, do func(context.Context, T) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for range workers {
+		g.Go(func() error {
+			for {
+				one, err := b.take(ctx, 1)
+				if err != nil {
+					return err
+				}
+				if err := do(ctx, one[0]); err != nil {
+					return err
+				}
+			}
+		})
+	}
+	return g.Wait()
 }

@@ -12,10 +12,12 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// One queue at limit 1: the time between the end of an execution and the start of the next, as the facts'
-// messages say it on the server's clock. The runner is simulated; it claims as fast as it can.
+// One queue at limit 1: the time between the end of an execution and the start of the next, as the facts say it.
+// The runner is simulated; it claims as fast as it can. A bare publish with its acknowledgement, on the same server
+// in the same run, says how fast the machine is just now.
 func BenchmarkEndToNextStart(b *testing.B) {
 	w := newWorld(b)
+	bare := barePublish(b, w)
 	w.awaitLeader(w.schedule("s1"))
 	w.run("r1", 4, func(string) {})
 	ids := w.requestMany(b.N+1, "core.echo", 1)
@@ -34,9 +36,31 @@ func BenchmarkEndToNextStart(b *testing.B) {
 	}
 	slices.Sort(gaps)
 	if len(gaps) > 0 {
-		b.ReportMetric(float64(gaps[len(gaps)/2].Microseconds()), "p50-µs")
+		p50 := gaps[len(gaps)/2]
+		b.ReportMetric(float64(p50.Microseconds()), "p50-µs")
 		b.ReportMetric(float64(gaps[len(gaps)*99/100].Microseconds()), "p99-µs")
+		b.ReportMetric(float64(bare.Microseconds()), "bare-publish-p50-µs")
+		b.ReportMetric(float64(p50)/float64(bare), "bare-publishes")
 	}
+}
+
+// barePublish is the median time of a publish to a stream and its acknowledgement, one after the other.
+func barePublish(b *testing.B, w *world) time.Duration {
+	b.Helper()
+	subject, err := streams.LogSubject("bare", "stdout")
+	if err != nil {
+		b.Fatal(err)
+	}
+	took := make([]time.Duration, 2000)
+	for i := range took {
+		began := time.Now()
+		if _, err := w.bus.JS.Publish(b.Context(), subject, []byte("bare")); err != nil {
+			b.Fatal(err)
+		}
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[len(took)/2]
 }
 
 // Executions through request, admission, claim and end, with a simulated runner.
@@ -53,10 +77,13 @@ func benchmarkThroughput(b *testing.B, queues int) {
 	for i := range 8 {
 		w.run("r"+strconv.Itoa(i), 64, func(string) {})
 	}
+	bare := barePublish(b, w)
 	b.ResetTimer()
 	requestConcurrently(b, w, b.N, queues)
 	w.await(b.N)
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "executions/s")
+	rate := float64(b.N) / b.Elapsed().Seconds()
+	b.ReportMetric(rate, "executions/s")
+	b.ReportMetric(rate*bare.Seconds(), "of-bare-publishes/s")
 }
 
 func requestConcurrently(b *testing.B, w *world, n, queues int) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -35,6 +36,7 @@ func (t *term) dispatchAll(ctx context.Context) error {
 		if len(msgs) == 0 {
 			continue
 		}
+		failpoint.Hit(failpoint.SchedulerAdmitted)
 		if t.replicated {
 			err = t.sendBatch(ctx, msgs)
 		} else {
@@ -43,6 +45,7 @@ func (t *term) dispatchAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		failpoint.Hit(failpoint.SchedulerDispatched)
 	}
 }
 
@@ -93,22 +96,13 @@ func (t *term) sendPipelined(ctx context.Context, msgs []*nats.Msg) error {
 // sendBatch publishes atomically, one batch at a time: servers with replicas refuse to check one subject for
 // several publishes in flight. It tries until the outcome is known, so that later ones cannot pass.
 func (t *term) sendBatch(ctx context.Context, msgs []*nats.Msg) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 2*time.Second
-	for {
+	return t.insist(ctx, "dispatch executions", func() error {
 		_, err := t.Bus.PublishBatch(ctx, msgs)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case streams.IsStale(err):
-			return fmt.Errorf("dispatch: %w: %w", errFenced, err)
+		if streams.IsStale(err) {
+			return backoff.Permanent(fmt.Errorf("dispatch: %w: %w", errFenced, err))
 		}
-		next := pause.NextBackOff()
-		t.Logger.WarnContext(ctx, "dispatch not acknowledged", slog.Int("executions", len(msgs)), slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		wait(ctx, next)
-	}
+		return err
+	})
 }
 
 // onUnsent is told by the client of every pipelined publish that failed, on a goroutine of the connection.

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -91,8 +90,26 @@ func parseQueued(m jetstream.Msg) queued {
 	}
 	out.ID, out.poison = parseID(q.ID)
 	out.Queue = admission.Queue{Action: q.Action, Key: q.Key}
-	out.Limit, out.Attempt, out.At, out.Pool = q.Limit, q.Attempt, q.RequestedAt, poolOf(q.Pool)
+	out.Attempt, out.At, out.Pool = q.Attempt, meta.Timestamp, poolOf(q.Pool)
+	if err := setTerms(&out.Request, q); err != nil {
+		out.poison = err
+	}
 	return out
+}
+
+// priorities are the names of priorities in messages.
+var priorities = map[streams.Priority]admission.Priority{
+	streams.PriorityHigh: admission.High, streams.PriorityNormal: admission.Normal, "": admission.Normal, streams.PriorityLow: admission.Low,
+}
+
+// setTerms takes over what the action and the requester said of admission.
+func setTerms(r *admission.Request, q execution.Queued) (err error) {
+	r.Policy.Limit, r.PackLimit, r.Reject, r.Priority = q.Limit, q.PackLimit, q.Reject, priorities[q.Priority]
+	r.Timeout = time.Duration(q.QueueTimeoutSeconds * float64(time.Second))
+	if q.Rate != "" {
+		r.Policy.Rate, err = pack.ParseRate(q.Rate)
+	}
+	return err
 }
 
 // poolOf replaces a pool that no subject can name, so that its executions run somewhere rather than nowhere.
@@ -164,23 +181,4 @@ func (t *term) keepWatching(ctx context.Context, bucket string, w jetstream.KeyW
 			}
 		}
 	}
-}
-
-// onControl takes in what operators said of a queue.
-func (t *term) onControl(ctx context.Context, e jetstream.KeyValueEntry) {
-	ref, err := pack.ParseRef(e.Key())
-	var said streams.QueueControl
-	if err == nil && e.Operation() == jetstream.KeyValuePut {
-		err = json.Unmarshal(e.Value(), &said)
-	}
-	if err != nil {
-		t.Logger.WarnContext(ctx, "control of a queue refused", slog.String(logging.Queue, e.Key()), slog.Any(logging.Error, err))
-		return
-	}
-	if said.Paused {
-		t.state.Pause(ref)
-	} else {
-		t.state.Resume(ref)
-	}
-	t.Logger.InfoContext(ctx, "queue controlled", slog.String(logging.Queue, ref.String()), slog.Bool("paused", said.Paused))
 }

@@ -226,7 +226,8 @@ func (t *term) rescue(ctx context.Context, kv jetstream.KeyValue, b bereavement)
 	return t.do(ctx, func() { t.onHeartbeat(b.runner, info) })
 }
 
-// lose ends an execution unless its runner, or anybody, was quicker. The loop hears of it as of any end.
+// lose ends an attempt unless its runner, or anybody, was quicker. The loop hears of it as of any end, or of the
+// next attempt where the action's policy repeats lost ones.
 func (t *term) lose(ctx context.Context, b bereavement) error {
 	for {
 		st, err := t.facts.Last(ctx, b.action.String(), b.id.String())
@@ -239,7 +240,7 @@ func (t *term) lose(ctx context.Context, b bereavement) error {
 		if !execution.HoldsSlot(st.Status) || st.Runner != b.runner || st.StartedAt == nil || !st.StartedAt.Equal(b.at) {
 			return nil
 		}
-		_, err = t.facts.Append(ctx, st, lostFact(st.Fact, time.Now().UTC()))
+		_, err = t.facts.EndAttempt(ctx, st, lostFact(st.Fact, time.Now().UTC()))
 		if errors.Is(err, execution.ErrStale) {
 			continue
 		}

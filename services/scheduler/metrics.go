@@ -3,11 +3,13 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/attune/attune/streams"
+	"github.com/attune/attune/pkg/admission"
+	"github.com/attune/attune/pkg/pack"
 )
 
 // scrapeTimeout bounds how long a scrape waits for the loop.
@@ -17,7 +19,10 @@ const scrapeTimeout = time.Second
 type metrics struct {
 	admissions prometheus.Counter
 	lost       prometheus.Counter
+	retries    prometheus.Counter
+	dismissed  *prometheus.CounterVec
 	waits      prometheus.Histogram
+	estimates  prometheus.Histogram
 }
 
 func newMetrics(r prometheus.Registerer, l *leadership) (*metrics, error) {
@@ -28,6 +33,17 @@ func newMetrics(r prometheus.Registerer, l *leadership) (*metrics, error) {
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "attune_scheduler_lost_total", Help: "Executions that ended because their runner was lost.",
 		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "attune_scheduler_retries_total", Help: "Attempts that are to be followed by another.",
+		}),
+		dismissed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_scheduler_dismissed_total", Help: "Executions that ended without having started, by class: queue_full, queue_draining, queue_timeout.",
+		}, []string{"class"}),
+		estimates: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "attune_queue_estimate_error_ratio",
+			Help:    "How far the wait that was estimated when an execution was queued was off, as a part of the wait; waits below 50 ms are left out.",
+			Buckets: []float64{.01, .025, .05, .1, .15, .2, .25, .35, .5, .75, 1, 2, 5},
+		}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "attune_queue_wait_seconds", Help: "Time from the request of an execution to its admission.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15, 60, 300, 900, 3600, 6 * 3600, 24 * 3600},
@@ -37,15 +53,18 @@ func newMetrics(r prometheus.Registerer, l *leadership) (*metrics, error) {
 		return m, nil
 	}
 	var errs []error
-	for _, c := range []prometheus.Collector{m.admissions, m.lost, m.waits, &queueCollector{leading: l}} {
+	for _, c := range []prometheus.Collector{m.admissions, m.lost, m.retries, m.dismissed, m.waits, m.estimates, &queueCollector{leading: l}} {
 		errs = append(errs, r.Register(c))
 	}
 	return m, errors.Join(errs...)
 }
 
-func (m *metrics) admitted(waited time.Duration) {
+func (m *metrics) admitted(a admission.Admission) {
 	m.admissions.Inc()
-	m.waits.Observe(waited.Seconds())
+	m.waits.Observe(a.Waited.Seconds())
+	if off := admission.EstimateError(a.Foretold, a.Waited); !math.IsNaN(off) {
+		m.estimates.Observe(off)
+	}
 }
 
 var (
@@ -75,25 +94,13 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(leaderDesc, prometheus.GaugeValue, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	var list streams.QueueList
-	if t.do(ctx, func() { list = t.list() }) != nil {
+	var loads map[pack.Ref]admission.Load
+	if t.do(ctx, func() { loads = t.state.Loads(time.Now()) }) != nil {
 		return // the term is ending
 	}
-	for action, s := range byAction(list) {
-		ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(s.Waiting), action)
-		ch <- prometheus.MustNewConstMetric(runningDesc, prometheus.GaugeValue, float64(s.Running), action)
-		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, s.OldestWaitSeconds, action)
+	for ref, l := range loads {
+		ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(l.Waiting), ref.String())
+		ch <- prometheus.MustNewConstMetric(runningDesc, prometheus.GaugeValue, float64(l.Running), ref.String())
+		ch <- prometheus.MustNewConstMetric(oldestDesc, prometheus.GaugeValue, l.Oldest.Seconds(), ref.String())
 	}
-}
-
-func byAction(list streams.QueueList) map[string]streams.QueueStats {
-	sums := map[string]streams.QueueStats{}
-	for _, q := range list.Queues {
-		s := sums[q.Action]
-		s.Waiting += q.Waiting
-		s.Running += q.Running
-		s.OldestWaitSeconds = max(s.OldestWaitSeconds, q.OldestWaitSeconds)
-		sums[q.Action] = s
-	}
-	return sums
 }

@@ -31,6 +31,7 @@ func TestMetricsTellHowTheQueuesStand(t *testing.T) {
 	want := map[string]float64{
 		"attune_queue_running core.echo": 2, "attune_queue_waiting core.echo": 3, "attune_queue_wait_seconds": 2,
 		"attune_scheduler_admissions_total": 2, "attune_scheduler_leader": 1, "attune_scheduler_lost_total": 0,
+		"attune_scheduler_retries_total": 0, "attune_queue_estimate_error_ratio": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("metrics (-want +got):\n%s", diff)

@@ -20,15 +20,22 @@ type puppet struct {
 	facts *execution.Facts
 	w     *world
 	slots chan struct{}
-	work  func(id string) // returns when the execution is to succeed
+	work  func(id string)         // returns when the attempt is to end
+	fails func(streams.Fact) bool // tells whether it is to fail; nil: never
 	wg    sync.WaitGroup
 }
 
 // run starts a runner with a heartbeat.
 func (w *world) run(name string, slots int, work func(id string)) *puppet {
 	w.t.Helper()
+	return w.runFailing(name, slots, work, nil)
+}
+
+// runFailing is run for a runner on which some attempts fail.
+func (w *world) runFailing(name string, slots int, work func(id string), fails func(streams.Fact) bool) *puppet {
+	w.t.Helper()
 	b := w.connect()
-	p := &puppet{name: name, since: time.Now().UTC(), facts: execution.NewFacts(b.JS), w: w, slots: make(chan struct{}, slots), work: work}
+	p := &puppet{name: name, since: time.Now().UTC(), facts: execution.NewFacts(b.JS), w: w, slots: make(chan struct{}, slots), work: work, fails: fails}
 	p.beat()
 	pool, err := streams.PoolConsumer(streams.DefaultPool)
 	if err != nil {
@@ -59,7 +66,7 @@ func (p *puppet) beat() {
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	data, err := json.Marshal(streams.RunnerInfo{Version: 1, Name: p.name, StartedAt: p.since})
+	data, err := json.Marshal(streams.RunnerInfo{Version: 1, Name: p.name, Pool: streams.DefaultPool, StartedAt: p.since})
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
@@ -122,7 +129,10 @@ func (p *puppet) end(st execution.State) {
 	to := st.Fact
 	now := time.Now().UTC()
 	to.Status, to.At, to.EndedAt = streams.Succeeded, now, &now
-	if _, err := p.facts.Append(ctx, st, to); err != nil && !errors.Is(err, execution.ErrStale) && !errors.Is(err, context.DeadlineExceeded) {
+	if p.fails != nil && p.fails(st.Fact) {
+		to.Status, to.Error = streams.Failed, &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 1"}
+	}
+	if _, err := p.facts.EndAttempt(ctx, st, to); err != nil && !errors.Is(err, execution.ErrStale) && !errors.Is(err, context.DeadlineExceeded) {
 		p.w.t.Logf("end %s: %v", st.ID, err)
 	}
 }

@@ -2,67 +2,65 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
 
-// headReaders is how many requests for last facts run at once during a rebuild.
-const headReaders = 4
-
 // rebuild fills the machine from the streams. The order matters: the marker (see newTerm) is on RUNS first, so
 // that nothing more is dispatched by others; what RUNS holds then is read before the facts, since a runner
 // claims before it takes a message off RUNS; QUEUE is read up to a mark that was published after all of that,
-// so whoever was dispatched stands before it; and the facts are read last, no older than that moment.
+// so whoever was dispatched stands before it; and the facts that are read are no older than that mark, while
+// those that come later are followed.
 func (t *term) rebuild(ctx context.Context) (*feeds, error) {
 	f := &feeds{}
 	dispatched, err := t.readRuns(ctx)
 	if err != nil {
 		return f, err
 	}
-	ids, err := t.readQueue(ctx, f)
-	if err != nil {
-		return f, err
+	if _, err := t.Bus.JS.Publish(ctx, streams.BarrierSubject(t.epoch), nil, jetstream.WithExpectStream(streams.Queue)); err != nil {
+		return f, fmt.Errorf("publish mark: %w", err)
 	}
 	last, err := t.lastFact(ctx)
 	if err != nil {
 		return f, err
 	}
-	if err := t.readFacts(ctx, ids, last, dispatched); err != nil {
+	heads := t.newHeadReader(ctx, last, dispatched)
+	if err := errors.Join(t.readQueue(ctx, f, heads), heads.finish()); err != nil {
+		return f, err
+	}
+	t.restoreAll(ctx, heads)
+	if err := t.readRates(ctx); err != nil {
 		return f, err
 	}
 	return f, t.openFeeds(ctx, f, last)
 }
 
-// readQueue queues everything up to this leader's mark and goes on following QUEUE.
-func (t *term) readQueue(ctx context.Context, f *feeds) ([]admission.ID, error) {
-	if _, err := t.Bus.JS.Publish(ctx, streams.BarrierSubject(t.epoch), nil, jetstream.WithExpectStream(streams.Queue)); err != nil {
-		return nil, fmt.Errorf("publish mark: %w", err)
-	}
+// readQueue queues everything up to this leader's mark and goes on following QUEUE. The states of what it queues
+// are read meanwhile.
+func (t *term) readQueue(ctx context.Context, f *feeds, heads *headReader) error {
 	stop, err := t.followQueue(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	f.stops = append(f.stops, stop)
-	var ids []admission.ID
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		case m := <-t.queued:
 			t.onQueued(ctx, m)
 			switch {
 			case m.barrier == t.epoch:
-				return ids, nil
+				return nil
 			case m.barrier == 0 && m.poison == nil:
-				ids = append(ids, m.ID)
+				heads.add(admission.Place{ID: m.ID, Queue: m.Queue})
 			}
 		}
 	}
@@ -77,53 +75,28 @@ func (t *term) lastFact(ctx context.Context) (uint64, error) {
 	return stream.CachedInfo().State.LastSeq, nil
 }
 
-// readFacts reads the states of the queued, no older than a sequence, and puts each in its place.
-func (t *term) readFacts(ctx context.Context, ids []admission.ID, floor uint64, dispatched map[admission.ID]bool) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(headReaders)
-	var mu sync.Mutex // guards the machine while the readers fill it
-	for len(ids) > 0 {
-		n := min(len(ids), maxSubjects)
-		mu.Lock()
-		places := t.find(ids[:n])
-		mu.Unlock()
-		ids = ids[n:]
-		g.Go(func() error {
-			heads, err := t.lastHeads(gctx, places, floor)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, p := range places {
-				t.restore(ctx, p, heads, dispatched[p.ID])
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-func (t *term) find(ids []admission.ID) []admission.Place {
-	places := make([]admission.Place, 0, len(ids))
-	for _, id := range ids {
+// restoreAll puts everybody of whom there is more to know than the request of a first attempt in their places.
+func (t *term) restoreAll(ctx context.Context, heads *headReader) {
+	for id, head := range heads.moved {
 		if p, ok := t.state.Find(id); ok {
-			places = append(places, p)
+			t.restore(ctx, p, head, heads.dispatched[id])
 		}
 	}
-	return places
 }
 
-func (t *term) restore(ctx context.Context, p admission.Place, heads map[admission.ID]execution.Head, dispatched bool) {
+func (t *term) restore(ctx context.Context, p admission.Place, head *execution.Head, dispatched bool) {
 	now := time.Now()
-	head, exists := heads[p.ID]
 	switch {
-	case !exists: // see settle
+	case head == nil: // see settle
 		t.onEnd(p.ID, p.Attempt, now)
+		return
 	case head.Status != streams.Requested:
-		t.onHead(ctx, head)
-	case dispatched:
-		t.state.Dispatch(p.ID, now)
+		t.onHead(ctx, *head)
+		return
+	case head.Attempt > 1:
+		t.onHead(ctx, *head)
+	}
+	if dispatched && t.state.Dispatch(p.ID, now) {
 		t.dues.add(now.Add(t.pace.claim), due{kind: dueClaim, id: p.ID})
 	}
 }

@@ -129,12 +129,14 @@ func (t *term) recreate(ctx context.Context, p admission.Place) error {
 	}
 	fact := known.Fact()
 	switch {
+	case fact.Status == streams.Requested && fact.NotBefore != nil && time.Until(*fact.NotBefore) > 0:
+		err = t.facts.Recreate(ctx, fact) // the feed of facts brings it here, and it is put in line when its time has come
 	case fact.Status == streams.Requested:
 		err = t.facts.Restore(ctx, fact)
 	case execution.HoldsSlot(fact.Status):
 		lost := lostFact(fact, time.Now().UTC())
 		lost.Error.Message = "the streams were lost while it ran"
-		_, err = t.facts.Append(ctx, execution.State{Fact: fact}, lost)
+		_, err = t.facts.Append(ctx, execution.State{Fact: fact}, lost) // its parameters went with the stream: it is not repeated
 	default:
 		return nil // it has ended meanwhile
 	}

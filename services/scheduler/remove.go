@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
-	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/streams"
 )
 
-// removeAll deletes queue messages whose executions have ended, by sequence, so that a message which somebody
+// removeTogether is how many deletions are under way at once.
+const removeTogether = 8
+
+// removeAll removes queue messages whose executions have ended, by sequence, so that a message which somebody
 // put there later is not touched. What a leader leaves undone the next one finds.
 func (t *term) removeAll(ctx context.Context) error {
 	queue, err := t.Bus.JS.Stream(ctx, streams.Queue)
@@ -22,26 +23,47 @@ func (t *term) removeAll(ctx context.Context) error {
 		return fmt.Errorf("open stream %s: %w", streams.Queue, err)
 	}
 	for {
-		one, err := t.remove.take(ctx, 1)
+		r, err := t.remove.take(ctx)
 		if err != nil {
 			return err
 		}
-		t.removeOne(ctx, queue, one[0])
+		failpoint.Hit(failpoint.SchedulerEnded)
+		if r.below != 0 {
+			t.removing(ctx, func() error { return queue.Purge(ctx, jetstream.WithPurgeSequence(r.below)) })
+		}
+		t.removeEach(ctx, queue, r.each)
+		failpoint.Hit(failpoint.SchedulerRemoved)
 	}
 }
 
-func (t *term) removeOne(ctx context.Context, queue jetstream.Stream, seq uint64) {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
-	for ctx.Err() == nil {
-		err := queue.DeleteMsg(ctx, seq)
-		if err == nil || isGone(err) || ctx.Err() != nil {
-			return
-		}
-		next := pause.NextBackOff()
-		t.Logger.WarnContext(ctx, "queue message not deleted", slog.Uint64("sequence", seq), slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		wait(ctx, next)
+// removeEach deletes messages one by one. When they are many, somebody before them may only seem to stay: those
+// whose message is not in the stream any longer are forgotten.
+func (t *term) removeEach(ctx context.Context, queue jetstream.Stream, seqs []uint64) {
+	var g errgroup.Group
+	g.SetLimit(removeTogether)
+	for _, seq := range seqs {
+		g.Go(func() error {
+			t.removing(ctx, func() error { return queue.DeleteMsg(ctx, seq) })
+			return nil
+		})
 	}
+	_ = g.Wait() // none returns an error
+	if len(seqs) < purgeFrom {
+		return
+	}
+	if info, err := queue.Info(ctx); err == nil { // else it is asked for the next time
+		t.remove.forget(info.State.FirstSeq)
+	}
+}
+
+// removing tries until the messages are gone or the term is over, which whoever asks finds out by himself.
+func (t *term) removing(ctx context.Context, remove func() error) {
+	_ = t.insist(ctx, "remove queue messages", func() error {
+		if err := remove(); !isGone(err) {
+			return err
+		}
+		return nil
+	})
 }
 
 // isGone tells whether the server says that there is no such message: somebody else deleted it.

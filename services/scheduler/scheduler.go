@@ -4,11 +4,12 @@
 // (QUEUE: who was requested and has not ended, in order; EXECUTIONS: each one's state; RUNS: who was handed to
 // runners), then follows them live and lets pkg/admission decide.
 //
-// It guarantees that the executions of one queue are dispatched in the order of QUEUE, that never more of them
-// hold a slot than the limit allowed when they were admitted, and that this holds over any crash and change of
-// leader: the server refuses every dispatch of a leader that has been replaced. An execution that its runner
-// lost, that was dispatched into nothing or that was requested but never queued is found and dealt with.
-// Nothing on the path from an end to the next start polls or waits for a timer.
+// It guarantees that the executions of one queue and priority are dispatched in the order of QUEUE, that never more
+// of them hold a slot than the limits (of the queue, the pack, all) allowed when they were admitted, and that this
+// holds over any crash and change of leader: the server refuses every dispatch of a leader that has been replaced.
+// How far rates are used up, when a next attempt is due and what operators said is kept on the bus, never only in
+// memory. An execution that its runner lost, that was dispatched into nothing or that was requested but never
+// queued is found and dealt with. Nothing on the path from an end to the next start polls or waits for a timer.
 package scheduler
 
 import (
@@ -45,9 +46,10 @@ const dispatchTimeout = 5 * time.Second
 // Config is what a scheduler needs.
 type Config struct {
 	Bus        *bus.Bus
-	DB         *pgxpool.Pool // nil: limits come with the requests only, and nothing is recovered from history
+	DB         *pgxpool.Pool // nil: limits and rates come with the requests only, and nothing is recovered from history
 	ID         string        // unique to this copy; "": a random one
 	LeaseTTL   time.Duration // 0: streams.LeaseTTL; must be that of the bucket LEASES
+	Aging      time.Duration // after which a waiting execution moves up one priority; 0: never
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -55,13 +57,13 @@ type Config struct {
 // Scheduler is one copy of the service.
 type Scheduler struct {
 	Config
-	facts   *execution.Facts
-	js      jetstream.JetStream // for dispatches; its asynchronous publishes time out
-	limits  *limits
-	metrics *metrics
-	history historian // nil without a database
-	leading leadership
-	pace    pace
+	facts    *execution.Facts
+	js       jetstream.JetStream // for dispatches; its asynchronous publishes time out
+	policies *policies
+	metrics  *metrics
+	history  historian // nil without a database
+	leading  leadership
+	pace     pace
 }
 
 // New makes a scheduler. It returns an error when its metrics are registered already.
@@ -72,7 +74,7 @@ func New(c Config) (*Scheduler, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Scheduler{Config: c, facts: execution.NewFacts(c.Bus.JS), limits: newLimits(), pace: usualPace}
+	s := &Scheduler{Config: c, facts: execution.NewFacts(c.Bus.JS), policies: newPolicies(), pace: usualPace}
 	if c.DB != nil {
 		s.history = history.New(c.DB)
 	}
@@ -94,7 +96,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	if s.DB != nil {
 		g.Go(func() error {
-			return definitions.New(s.DB).Watch(ctx, s.Logger, func(snap *definitions.Snapshot) { s.limits.set(limitsOf(snap)) })
+			return definitions.New(s.DB).Watch(ctx, s.Logger, func(snap *definitions.Snapshot) { s.policies.set(declaredBy(snap)) })
 		})
 	}
 	g.Go(func() error { return s.campaign(ctx) })

@@ -47,7 +47,7 @@ func (w *world) notYet(id string) {
 
 func TestOrderAndLimitHoldOverManyExecutions(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ limit, runners, n int }{{1, 3, 400}, {2, 1, 400}, {5, 1, 400}} {
+	for _, c := range []struct{ limit, runners, n int }{{1, 3, 400}, {2, 3, 400}, {5, 3, 400}} {
 		t.Run(strconv.Itoa(c.limit)+" at once", func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
@@ -283,7 +283,7 @@ func TestAPausedQueueAdmitsNobody(t *testing.T) {
 	first := w.schedule("s1")
 	w.run("r1", 8, g.wait)
 	w.control("core.echo", `{"v":1,"paused":true}`)
-	eventually(t, "a pause", func() bool { return w.statsOf("core.echo").Paused })
+	eventually(t, "a pause", func() bool { return w.stats().Paused })
 	id := w.request("core.echo", "", 1)
 	other := w.request("core.other", "", 1)
 	w.awaitStatus(other, streams.Running)
@@ -306,17 +306,21 @@ func (w *world) control(queue, value string) {
 	}
 }
 
-func (w *world) statsOf(action string) (st streams.QueueStats) {
-	m, err := w.bus.Conn.Request(streams.RPCQueueStats, []byte(`{"action":"`+action+`"}`), patience)
+func (w *world) stats() (st streams.QueueStats) {
+	m, err := w.bus.Conn.Request(streams.RPCQueueStats, []byte(`{"action":"core.echo"}`), patience)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return st // nobody leads yet
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.ask(streams.RPCQueueStats, streams.QueueRequest{Action: action}, &st)
+	w.ask(streams.RPCQueueStats, streams.QueueRequest{Action: "core.echo"}, &st)
 	_ = m
 	return st
+}
+
+func declare(ref pack.Ref, p admission.Policy) *declared {
+	return &declared{actions: map[pack.Ref]admission.Policy{ref: p}}
 }
 
 func TestLimitsChangeWhileExecutionsRun(t *testing.T) {
@@ -324,12 +328,12 @@ func TestLimitsChangeWhileExecutionsRun(t *testing.T) {
 	w := newWorld(t)
 	g := w.newGate()
 	echo := pack.Ref{Pack: "core", Name: "echo"}
-	s := w.schedule("s1", func(s *Scheduler) { s.limits.set(map[pack.Ref]int{echo: 3}) })
+	s := w.schedule("s1", func(s *Scheduler) { s.policies.set(declare(echo, admission.Policy{Limit: 3})) })
 	w.run("r1", 8, g.wait)
 	ids := w.requestMany(8, "core.echo", 1) // what requests carry does not count
 	w.awaitStatus(ids[2], streams.Running)
-	s.limits.set(map[pack.Ref]int{echo: 1})
-	eventually(t, "the new limit", func() bool { return w.statsOf("core.echo").Limit == 1 })
+	s.policies.set(declare(echo, admission.Policy{Limit: 1}))
+	eventually(t, "the new limit", func() bool { return w.stats().Limit == 1 })
 	g.end(ids[0])
 	g.end(ids[1])
 	w.awaitStatus(ids[1], streams.Succeeded)
@@ -337,7 +341,53 @@ func TestLimitsChangeWhileExecutionsRun(t *testing.T) {
 	g.end(ids[2])
 	w.awaitStatus(ids[3], streams.Running)
 	w.notYet(ids[4])
-	s.limits.set(map[pack.Ref]int{echo: 2})
+	s.policies.set(declare(echo, admission.Policy{Limit: 2}))
 	w.awaitStatus(ids[4], streams.Running)
 	w.notYet(ids[5])
+}
+
+// requestInBatches requests many at once, in order, over so many keys, and gives the ids by key.
+func (w *world) requestInBatches(n, keys, limit int) map[string][]string {
+	w.t.Helper()
+	byKey := map[string][]string{}
+	for from := 0; from < n; from += 250 {
+		var rs []execution.Request
+		for i := from; i < min(from+250, n); i++ {
+			r := execution.Request{
+				ID: execution.NewID(), Action: "core.echo", PackDigest: "d", Parameters: []byte(`{}`), Key: "host-" + strconv.Itoa(i%keys),
+				Limit: limit, Pool: streams.DefaultPool, By: "test",
+			}
+			byKey[r.Key] = append(byKey[r.Key], r.ID)
+			rs = append(rs, r)
+		}
+		if err := w.facts.RequestNew(w.t.Context(), w.bus, rs); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return byKey
+}
+
+// Executions that had to wait start in the order of their requests, however many there are, while others come in
+// and are worked off beside them.
+func TestDelayedExecutionsKeepTheirOrderUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ n, keys, limit int }{{1000, 1, 2}, {10_000, 100, 2}} {
+		t.Run(strconv.Itoa(c.n)+" over "+strconv.Itoa(c.keys), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.control("core.echo", `{"v":1,"paused":true}`)
+			w.schedule("s1")
+			for i := range 3 {
+				w.run("r"+strconv.Itoa(i), 64, func(string) {})
+			}
+			byKey := w.requestInBatches(c.n, c.keys, c.limit)
+			eventually(t, "all to wait", func() bool { return w.stats().Waiting == c.n })
+			w.control("core.echo", `{"v":1}`)
+			others := w.requestMany(200, "core.load", 4)
+			w.await(c.n + len(others))
+			for _, ids := range byKey {
+				w.checkHistory(c.limit, ids)
+			}
+		})
+	}
 }

@@ -46,18 +46,28 @@ func (t *term) adopt(ctx context.Context, s suspect) {
 	if errors.Is(err, execution.ErrNotFound) || err == nil && st.Status != streams.Requested {
 		return
 	}
+	if err == nil && st.NotBefore != nil && time.Until(*st.NotBefore) > 0 { // its delay is not over
+		s.place.Attempt = st.Attempt
+		t.adoptAt(ctx, s, *st.NotBefore)
+		return
+	}
 	if err == nil {
 		_, err = t.facts.Enqueue(ctx, st.Fact)
 	}
 	log := t.Logger.With(slog.String(logging.ExecutionID, s.place.ID.String()))
 	if err == nil {
-		log.InfoContext(ctx, "execution queued for a requester that did not")
+		if st.NotBefore == nil {
+			log.InfoContext(ctx, "execution queued for a requester that did not")
+		}
 		return
 	}
 	log.WarnContext(ctx, "orphaned execution not queued yet", slog.Any(logging.Error, err))
-	_ = t.do(ctx, func() { // it fails when the term ends, and the next one begins anew
-		t.dues.add(time.Now().Add(t.pace.orphan), due{kind: dueOrphan, id: s.place.ID, attempt: int32(s.place.Attempt)})
-	})
+	t.adoptAt(ctx, s, time.Now().Add(t.pace.orphan))
+}
+
+// adoptAt looks at an orphan again, unless the term ends before that: the next one begins anew.
+func (t *term) adoptAt(ctx context.Context, s suspect, at time.Time) {
+	_ = t.do(ctx, func() { t.dues.add(at, due{kind: dueOrphan, id: s.place.ID, attempt: int32(s.place.Attempt)}) })
 }
 
 // checkUnclaimed reads RUNS first and then the facts: a runner claims before it takes the message off RUNS, so
@@ -71,13 +81,17 @@ func (t *term) checkUnclaimed(ctx context.Context, suspects []suspect) error {
 	if err == nil {
 		heads, err = t.lastHeads(ctx, placesOf(suspects), 0)
 	}
+	var hopeless map[string]error
+	if err == nil {
+		hopeless, err = t.hopeless(ctx, suspects)
+	}
 	if err != nil {
 		t.Logger.WarnContext(ctx, "unclaimed executions not checked", slog.Int("executions", len(suspects)), slog.Any(logging.Error, err))
 		return t.do(ctx, func() { t.suspectAgain(suspects) })
 	}
 	return t.do(ctx, func() {
 		for _, s := range suspects {
-			t.settle(ctx, s, heads, onRuns[s.place.ID])
+			t.settle(ctx, s, heads, onRuns[s.place.ID], hopeless[s.place.Pool])
 		}
 	})
 }
@@ -97,8 +111,8 @@ func (t *term) suspectAgain(suspects []suspect) {
 	}
 }
 
-// settle runs on the loop.
-func (t *term) settle(ctx context.Context, s suspect, heads map[admission.ID]execution.Head, onRuns bool) {
+// settle runs on the loop. Unfit says why no living runner can run the suspect, if so.
+func (t *term) settle(ctx context.Context, s suspect, heads map[admission.ID]execution.Head, onRuns bool, unfit error) {
 	if p, ok := t.state.Find(s.place.ID); !ok || p.Phase != admission.Dispatched || p.Attempt != s.place.Attempt {
 		return // it went on while it was looked at
 	}
@@ -107,8 +121,11 @@ func (t *term) settle(ctx context.Context, s suspect, heads map[admission.ID]exe
 	switch {
 	case !exists: // its facts were deleted after its end, or the stream was lost; recovery sees to the latter
 		t.onEnd(s.place.ID, s.place.Attempt, now)
-	case head.Status != streams.Requested:
+	case head.Status != streams.Requested || head.Attempt != s.place.Attempt:
 		t.onHead(ctx, head)
+	case onRuns && unfit != nil && s.level >= hopelessLevel:
+		t.giveUp(s.place, unfit)
+		t.suspectAgain([]suspect{s}) // should it not come to that
 	case onRuns:
 		level := min(s.level+1, maxClaimLevel)
 		t.dues.add(now.Add(t.pace.claim<<level), due{kind: dueClaim, id: s.place.ID, level: level})

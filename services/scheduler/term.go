@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -39,11 +40,15 @@ type term struct {
 	state    *admission.State // the loop's
 	fleet    *fleet           // the loop's
 	dues     *dues            // the loop's
+	alarm    alarm            // the loop's
 	read     uint64           // the loop's: sequence of the last message of QUEUE that was handled
 	asking   []waitingAnswer  // the loop's
+	rated    *backlog[admission.Admission]
 	dispatch *backlog[admission.Admission]
 	unsent   *backlog[admission.ID]
-	remove   *backlog[uint64]
+	dismiss  *backlog[dismissal]
+	requeue  *backlog[admission.Admission]
+	remove   *trail
 	suspects *backlog[suspect]
 	bereaved *backlog[bereavement]
 }
@@ -67,11 +72,13 @@ func (s *Scheduler) newTerm(ctx context.Context, end context.CancelCauseFunc) (*
 	if err != nil {
 		return nil, fmt.Errorf("publish marker: %w", err)
 	}
+	failpoint.Hit(failpoint.SchedulerMarked)
 	return &term{
 		Scheduler: s, end: end, epoch: ack.Sequence, replicated: runs.CachedInfo().Config.Replicas > 1,
 		queued: make(chan queued, inbox), heads: make(chan execution.Head, inbox), commands: make(chan func()),
-		state: admission.New(), fleet: newFleet(s.pace), dues: newDues(),
-		dispatch: newBacklog[admission.Admission](), unsent: newBacklog[admission.ID](), remove: newBacklog[uint64](),
+		state: admission.New(s.Aging), fleet: newFleet(s.pace), dues: newDues(), alarm: newAlarm(),
+		rated: newBacklog[admission.Admission](), dispatch: newBacklog[admission.Admission](), unsent: newBacklog[admission.ID](),
+		dismiss: newBacklog[dismissal](), requeue: newBacklog[admission.Admission](), remove: newTrail(),
 		suspects: newBacklog[suspect](), bereaved: newBacklog[bereavement](),
 	}, nil
 }
@@ -95,15 +102,16 @@ func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, se
 	if err != nil {
 		return fmt.Errorf("rebuild: %w", err)
 	}
-	known := t.firstLimits(ctx)
-	applyLimits(t.state, nil, known)
+	failpoint.Hit(failpoint.SchedulerRebuilt)
+	known := t.firstPolicies(ctx)
+	t.apply(nil, known)
 	stopAnswers, err := t.answer(ctx)
 	defer stopAnswers()
 	if err != nil {
 		return err
 	}
-	work := append(feeds.followers, t.dispatchAll, t.followUnsent, t.removeAll,
-		t.checkSuspects, t.rescueAll, t.recover, func(ctx context.Context) error { return t.followLimits(ctx, known) })
+	work := append(feeds.followers, t.keepRates, t.dispatchAll, t.followUnsent, t.dismissAll, t.requeueAll, t.removeAll,
+		t.checkSuspects, t.rescueAll, t.recover, func(ctx context.Context) error { return t.followPolicies(ctx, known) })
 	for _, work := range work {
 		g.Go(func() error { return work(ctx) })
 	}
@@ -119,8 +127,10 @@ func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, se
 // loop is the one place where the machine is fed and asked.
 func (t *term) loop(ctx context.Context) error {
 	defer t.dues.stop()
+	defer t.alarm.stop()
 	for {
-		t.admit()
+		t.decide()
+		t.answerRead() // after the decisions: whoever starts at once does not wait
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -132,6 +142,8 @@ func (t *term) loop(ctx context.Context) error {
 			command()
 		case <-t.dues.timer.C:
 			t.onDue(ctx, time.Now())
+		case <-t.alarm.timer.C:
+			t.alarm.rang()
 		}
 	}
 }
@@ -148,31 +160,23 @@ func (t *term) do(ctx context.Context, command func()) error {
 	return nil
 }
 
-// admit takes every decision that is due.
-func (t *term) admit() {
-	now := time.Now()
-	for {
-		a, ok := t.state.Next(now)
-		if !ok {
-			return
-		}
-		t.dispatch.put(a)
-		t.dues.add(now.Add(t.pace.claim), due{kind: dueClaim, id: a.ID})
-		t.metrics.admitted(a.Waited)
-	}
-}
-
+// onQueued takes in a message of QUEUE.
 func (t *term) onQueued(ctx context.Context, m queued) {
 	t.read = m.Seq
-	defer t.answerRead()
+	t.remove.saw(m.Seq)
 	switch {
+	case m.barrier > t.epoch: // of a leader that has taken over, who is looking for it
+		return
 	case m.barrier != 0:
 		t.remove.put(m.Seq)
+		return
 	case m.poison != nil:
 		t.Logger.WarnContext(ctx, "queue message refused", slog.Uint64("sequence", m.Seq), slog.Any(logging.Error, m.poison))
 		t.remove.put(m.Seq)
-	case t.state.Queued(m.Request) == admission.Stale:
-		t.remove.put(m.Seq)
+		return
+	}
+	if _, stale := t.state.Queued(m.Request, time.Now()); stale != 0 {
+		t.remove.put(stale)
 	}
 }
 
@@ -189,10 +193,26 @@ func (t *term) onHead(ctx context.Context, h execution.Head) {
 	case execution.HoldsSlot(h.Status):
 		t.onStart(ctx, id, h, now)
 	case h.Status == streams.Requested:
-		if _, known := t.state.Find(id); !known {
-			t.dues.add(now.Add(t.pace.orphan), due{kind: dueOrphan, id: id, attempt: int32(h.Attempt)})
-		}
+		t.onRequested(id, h, now)
 	}
+}
+
+// onRequested takes in the request of an attempt: of the first, whose queue message is about to come unless it is
+// for later, or of another, which the fact itself announces.
+func (t *term) onRequested(id admission.ID, h execution.Head, now time.Time) {
+	if h.Attempt > 1 && t.state.Retry(id, h.Attempt, h.NotBefore, h.Hold, now) {
+		t.fleet.release(id)
+		t.metrics.retries.Inc()
+		return
+	}
+	if _, known := t.state.Find(id); known || t.state.HasEnded(id, h.Attempt) {
+		return
+	}
+	at := now.Add(t.pace.orphan)
+	if !h.NotBefore.IsZero() { // nobody but the leader puts it in line
+		at = h.NotBefore
+	}
+	t.dues.add(at, due{kind: dueOrphan, id: id, attempt: int32(h.Attempt)})
 }
 
 func (t *term) onStart(ctx context.Context, id admission.ID, h execution.Head, now time.Time) {

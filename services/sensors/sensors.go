@@ -1,4 +1,4 @@
-// Package sensors makes events out of time.
+// Package sensors makes events out of time, and runs the sensors of packs.
 //
 // A trigger with a timer has ticks, which follow from its specification alone. One copy is active, elected by
 // a lease; every tick becomes one event, whose id follows from trigger and tick: a tick that is published
@@ -39,17 +39,26 @@ type Clock interface {
 	At(t time.Time) (<-chan time.Time, func())
 }
 
-// Config is what a Service needs. All fields but Clock and Registerer are required.
+// Config is what a Service needs. All fields but Host, Clock and Registerer are required.
 type Config struct {
 	Bus        *bus.Bus
 	DB         *pgxpool.Pool
 	ID         string // unique to this copy
 	Logger     *slog.Logger
+	Host       Host  // runs the sensors of packs; nil: timers only
 	Clock      Clock // nil: the machine's
 	Registerer prometheus.Registerer
 }
 
-// Service publishes the ticks of timers.
+// Host runs the sensors of packs; pkg/sensor has one.
+type Host interface {
+	// Learn takes over a new set of definitions.
+	Learn(snap *definitions.Snapshot)
+	// Run runs sensors until ctx ends.
+	Run(ctx context.Context) error
+}
+
+// Service publishes the ticks of timers, and has a host of sensors.
 type Service struct {
 	Config
 	ticks *prometheus.CounterVec
@@ -78,7 +87,7 @@ func New(c Config) (*Service, error) {
 	return s, nil
 }
 
-// Run publishes ticks until ctx ends.
+// Run publishes ticks and runs sensors until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -87,12 +96,18 @@ func (s *Service) Run(ctx context.Context) error {
 	g.Go(func() error {
 		return lease.Run(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
 	})
+	if s.Host != nil {
+		g.Go(func() error { return s.Host.Run(ctx) })
+	}
 	return g.Wait()
 }
 
 // learn takes over a new set of definitions.
 func (s *Service) learn(snap *definitions.Snapshot) {
 	s.snapshot.Store(snap)
+	if s.Host != nil {
+		s.Host.Learn(snap)
+	}
 	select {
 	case s.changed <- struct{}{}:
 	default:

@@ -4,18 +4,19 @@
 -- it is the database that refuses those out of range.
 INSERT INTO executions AS e (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
-    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, announced_attempt, stream_epoch, fact_seqs)
+    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms,
+    announced_attempt, stream_epoch, fact_seqs)
 SELECT id::uuid, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id::uuid, retry_of::uuid, hops, parameters::json, runner, started_at, ended_at, exit_code, signal, result::json,
-    error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
-    CASE WHEN ended_at IS NULL OR $31::boolean THEN 0 ELSE attempt END, $32::bigint, fact_seqs::bigint[]
+    error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous::json, terms::json,
+    CASE WHEN ended_at IS NULL OR $35::boolean THEN 0 ELSE attempt END, $36::bigint, fact_seqs::bigint[]
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
     $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::timestamptz[],
     $19::timestamptz[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
-    $27::boolean[], $28::boolean[], $29::text[], $30::text[])
+    $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::timestamptz[], $32::text[], $33::text[], $34::text[])
   AS f (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
-    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, fact_seqs)
+    stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms, fact_seqs)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
     action = excluded.action, pack_digest = excluded.pack_digest, status = excluded.status, attempt = excluded.attempt,
@@ -26,6 +27,7 @@ ON CONFLICT (id) DO UPDATE SET
     signal = excluded.signal, result = excluded.result, error_class = excluded.error_class, error_message = excluded.error_message,
     stdout_bytes = excluded.stdout_bytes, stderr_bytes = excluded.stderr_bytes, output_truncated = excluded.output_truncated,
     output_held = excluded.output_held, canceled_by = excluded.canceled_by,
+    priority = excluded.priority, not_before = excluded.not_before, previous = excluded.previous, terms = excluded.terms,
     announced_attempt = greatest(e.announced_attempt, excluded.announced_attempt),
     stream_epoch = greatest(e.stream_epoch, excluded.stream_epoch),
     fact_seqs = CASE WHEN excluded.stream_epoch > e.stream_epoch THEN excluded.fact_seqs

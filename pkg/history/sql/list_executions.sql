@@ -4,7 +4,8 @@ SELECT id::text, action, pack_digest, status, attempt, changed_at, requested_at,
        runner, started_at, ended_at, exit_code, signal,
        CASE WHEN octet_length(result::text) <= 8192 THEN result END AS result,
        coalesce(error_class, '') AS error_class, coalesce(error_message, '') AS error_message,
-       stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by
+       stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
+       priority, not_before, previous, terms
 FROM executions
 WHERE ($1::text IS NULL OR action = $1)
   AND ($2::text[] IS NULL OR status = ANY ($2))
@@ -13,5 +14,6 @@ WHERE ($1::text IS NULL OR action = $1)
   AND ($5::timestamptz IS NULL OR requested_at >= $5)
   AND ($6::timestamptz IS NULL OR requested_at < $6)
   AND ($7::timestamptz IS NULL OR (requested_at, id) < ($7, $8::uuid))
+  AND ($9::text[] IS NULL OR split_part(action, '.', 1) = ANY ($9))
 ORDER BY requested_at DESC, id DESC
-LIMIT $9
+LIMIT $10

@@ -2,7 +2,8 @@ SELECT id::text, action, pack_digest, status, attempt, changed_at, requested_at,
        coalesce(rule, '') AS rule, coalesce(event_id::text, '') AS event_id, coalesce(retry_of::text, '') AS retry_of, hops,
        parameters, runner, started_at, ended_at, exit_code, signal, result,
        coalesce(error_class, '') AS error_class, coalesce(error_message, '') AS error_message,
-       stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by
+       stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
+       priority, not_before, previous, terms
 FROM executions
 WHERE ended_at IS NOT NULL AND announced_attempt < attempt
 ORDER BY ended_at, id

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,14 @@ const Patience = 2 * time.Minute
 type Options struct {
 	Env []string // further variables, such as ATTUNE_SLOTS=1
 	Dir string   // data folder; empty: a fresh one
+
+	User uint32 // who it runs as, where the test is root; 0: as the test does
+
+	AllRuntimes bool // its runner looks for all of them, and not for the usual ones only
 }
+
+// unusual are the runtimes that few tests use.
+var unusual = []string{"container", "bun", "deno", "ruby", "perl", "php"}
 
 // Instance is one installation: a data folder, and the process that serves it, if one runs now.
 type Instance struct {
@@ -49,10 +57,26 @@ func Start(t testing.TB, o Options) *Instance {
 	if o.Dir == "" {
 		o.Dir = filepath.Join(folder(t), "data")
 	}
+	if o.User != 0 {
+		for _, dir := range []string{o.Dir, o.Dir + ".config"} {
+			if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chown(dir, int(o.User), int(o.User))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.Env = append([]string{"HOME=" + o.Dir + ".config"}, o.Env...)
+	} else if !o.AllRuntimes {
+		o.Env = append([]string{WithoutRuntimes(t, unusual...)}, o.Env...)
+	}
 	in := &Instance{Dir: o.Dir, t: t, opts: o}
 	t.Cleanup(in.cleanUp)
 	in.Restart()
 	return in
+}
+
+// DataDir is a data folder for a service that is a process of its own. An ordinary user can remove the packs in it.
+func DataDir(t testing.TB) string {
+	t.Helper()
+	return folder(t)
 }
 
 // folder is like t.TempDir, in a place that PostgreSQL's user can reach.
@@ -63,6 +87,7 @@ func folder(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		writable(dir)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
@@ -73,10 +98,24 @@ func folder(t testing.TB) string {
 	return dir
 }
 
+// writable lets an ordinary user remove the packs that a runner keeps, which nobody may write.
+func writable(dir string) {
+	_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			_ = os.Chmod(path, 0o700) //nolint:gosec // a folder needs x; what fails shows when it is removed
+		}
+		return nil
+	})
+}
+
 // Restart starts the installation's process, which must not run, and returns when it is ready.
 func (in *Instance) Restart() {
 	in.t.Helper()
-	p, err := launch(Command(in.environment(), "up", "--data", in.Dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0"))
+	cmd := Command(in.environment(), "up", "--data", in.Dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
+	if in.opts.User != 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: in.opts.User, Gid: in.opts.User}}
+	}
+	p, err := launch(cmd)
 	if err != nil {
 		in.t.Fatal(err)
 	}
@@ -94,9 +133,10 @@ func (in *Instance) environment() []string {
 }
 
 func clean() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "ATTUNE_") || strings.HasPrefix(v, "XDG_CONFIG_HOME=")
 	})
+	return append(env, "ATTUNE_ISOLATION_WRITE="+playground())
 }
 
 // Kill ends the process as a power failure would: it gets no say.
@@ -134,10 +174,26 @@ func (in *Instance) cleanUp() {
 	if code := in.Stop(); code != 0 {
 		in.t.Errorf("attune up ended with status %d", code)
 	}
+	for line := range strings.Lines(said()) {
+		if Forbidden(line) {
+			in.t.Errorf("a service did what its user of NATS may not: %s", line)
+		}
+	}
 	if in.t.Failed() {
 		in.t.Logf("attune up said:\n%s", said())
 	}
 }
+
+// Forbidden tells the lines of a service's log that say that NATS refused it a subject.
+func Forbidden(line string) bool {
+	return strings.Contains(strings.ToLower(line), "permissions violation")
+}
+
+// PID is the process's id.
+func (in *Instance) PID() int { return in.process.PID() }
+
+// Said is what the instance's process has said so far.
+func (in *Instance) Said() string { return in.process.said() }
 
 // Client gives a client of the instance's API.
 func (in *Instance) Client() *client.Client {
@@ -173,6 +229,14 @@ type Output struct {
 func (in *Instance) Run(args ...string) Output {
 	in.t.Helper()
 	return run(in.t, Command(in.environment(), args...))
+}
+
+// Feed is Run for a command that reads from its standard input.
+func (in *Instance) Feed(stdin string, args ...string) Output {
+	in.t.Helper()
+	cmd := Command(in.environment(), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	return run(in.t, cmd)
 }
 
 // Run runs the program without an instance.

@@ -19,6 +19,9 @@ func Main(m *testing.M) {
 	if dir := built.Load(); dir != nil {
 		_ = os.RemoveAll(*dir)
 	}
+	if dir := played.Load(); dir != nil {
+		_ = os.RemoveAll(*dir)
+	}
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -29,30 +32,46 @@ func Main(m *testing.M) {
 // given names a program that was built already.
 const given = "ATTUNE_TEST_BINARY"
 
-// built is the folder of the program that this process built, if it did.
+// Tags are build tags for the program, set before the first use of it.
+var Tags string
+
+// built is the folder of what this process built, if it did.
 var built atomic.Pointer[string]
+
+var buildFolder = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "attune-build-")
+	if err == nil {
+		built.Store(&dir)
+		err = os.Chmod(dir, 0o755) //nolint:gosec // instances may run as other users
+	}
+	return dir, err
+})
 
 // binary builds the program at the first call and gives its path.
 var binary = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv(given); path != "" {
 		return path, nil
 	}
-	dir, err := os.MkdirTemp("", "attune-build-")
+	flags := []string{"-tags", Tags}
+	if raceEnabled {
+		flags = append(flags, "-race")
+	}
+	return Build("github.com/attune/attune/services/attune", flags...)
+})
+
+// Build builds a program of this repository and gives its path. Main removes it.
+func Build(program string, flags ...string) (string, error) {
+	dir, err := buildFolder()
 	if err != nil {
 		return "", err
 	}
-	built.Store(&dir)
-	path := filepath.Join(dir, "attune")
-	args := []string{"build", "-o", path}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "github.com/attune/attune/services/attune")...)
+	path := filepath.Join(dir, filepath.Base(program))
+	cmd := exec.Command("go", append(append([]string{"build", "-o", path}, flags...), program)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build attune: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", program, err, out)
 	}
 	return path, nil
-})
+}
 
 // Command is the program with arguments and exactly the environment given.
 func Command(env []string, args ...string) *exec.Cmd {

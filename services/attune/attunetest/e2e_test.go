@@ -40,7 +40,7 @@ func probe(t *testing.T, file string) string {
 // startProbe starts an instance with the pack, and gives the file that its action writes.
 func startProbe(t *testing.T, o attunetest.Options) (in *attunetest.Instance, file string) {
 	t.Helper()
-	file = filepath.Join(t.TempDir(), "notes")
+	file = attunetest.SharedFile(t, "notes")
 	in = attunetest.Start(t, o)
 	if out := in.Run("pack", "install", probe(t, file)); out.Code != 0 {
 		t.Fatalf("pack install: %d\n%s%s", out.Code, out.Stdout, out.Stderr)

@@ -3,7 +3,9 @@ package attunetest
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"sync"
@@ -32,7 +34,7 @@ type Process struct {
 // ends.
 func Serve(t testing.TB, env []string, service string) *Process {
 	t.Helper()
-	p, err := launch(Command(append(append(clean(), "XDG_CONFIG_HOME="+t.TempDir()), env...), "serve", service))
+	p, err := launch(Command(append(append(clean(), "XDG_CONFIG_HOME="+t.TempDir(), WithoutRuntimes(t, unusual...)), env...), "serve", service))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +48,41 @@ func Serve(t testing.TB, env []string, service string) *Process {
 	})
 	return p
 }
+
+// Launch starts a command, which dies with this process at the latest.
+func Launch(cmd *exec.Cmd) (*Process, error) { return launch(cmd) }
+
+// Environment is that of this process, without what configures Attune.
+func Environment() []string { return clean() }
+
+// WithoutRuntimes gives the variable with which a runner looks for none of these runtimes. Asking every interpreter of
+// a machine takes seconds where many runners start at once.
+func WithoutRuntimes(t testing.TB, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	const absent = "description: left out of this test\ndetect: {programs: [left-out-of-this-test], ask: [--version]}\nrun: {program: ['{file}']}\n"
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(absent), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return "ATTUNE_RUNTIMES_DIR=" + dir
+}
+
+// PID is the process's id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Signal sends a signal. A process that has ended is left alone.
+func (p *Process) Signal(s syscall.Signal) { p.signal(s) }
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// State tells how the process ended, once it has.
+func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
+
+// Said is what the process has said so far.
+func (p *Process) Said() string { return p.said() }
 
 // AwaitLine returns what the parentheses of the pattern matched in what the process says.
 func (p *Process) AwaitLine(t testing.TB, pattern string) string {
@@ -77,7 +114,10 @@ func launch(cmd *exec.Cmd) (*Process, error) {
 	p := &Process{cmd: cmd, ended: make(chan struct{}), more: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p, p
 	cmd.WaitDelay = time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGKILL, true
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()

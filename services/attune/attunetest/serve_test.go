@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/database/dbtest"
@@ -23,7 +25,7 @@ func outside(t *testing.T) []string {
 	t.Helper()
 	nats := natstest.Start(t)
 	return []string{
-		"ATTUNE_NATS_URL=" + nats.URL(), "ATTUNE_NATS_CREDS=" + nats.CredsFile(), "ATTUNE_DATABASE_URL=" + dbtest.URL(t),
+		"ATTUNE_NATS_URL=" + nats.URL(), "ATTUNE_NATS_CREDS=" + nats.UsersDir(), "ATTUNE_DATABASE_URL=" + dbtest.URL(t),
 	}
 }
 
@@ -43,7 +45,7 @@ func TestUpUsesServersThatAreThere(t *testing.T) {
 
 func TestServicesInProcessesOfTheirOwnDoTheSame(t *testing.T) {
 	t.Parallel()
-	env := append(outside(t), "ATTUNE_TOKEN=secret", "ATTUNE_HTTP_ADDR=127.0.0.1:0", "ATTUNE_DATA_DIR="+t.TempDir())
+	env := append(outside(t), "ATTUNE_TOKEN=secret", "ATTUNE_HTTP_ADDR=127.0.0.1:0", "ATTUNE_DATA_DIR="+attunetest.DataDir(t))
 	var url string
 	for _, service := range []string{"api", "sensors", "rules", "scheduler", "runner", "recorder"} {
 		without := env
@@ -71,9 +73,40 @@ func TestServicesInProcessesOfTheirOwnDoTheSame(t *testing.T) {
 	}
 }
 
+// A server takes connections before its JetStream answers.
+func TestServeWaitsForAServerThatIsStarting(t *testing.T) {
+	t.Parallel()
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStreamMaxStore: 1 << 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+	if !srv.ReadyForConnections(attunetest.Patience) {
+		t.Fatal("the server takes no connections")
+	}
+	env := []string{
+		"ATTUNE_NATS_URL=" + srv.ClientURL(), "ATTUNE_DATABASE_URL=" + dbtest.URL(t), "ATTUNE_DATA_DIR=" + attunetest.DataDir(t),
+		"ATTUNE_TOKEN=secret", "ATTUNE_HTTP_ADDR=127.0.0.1:0",
+	}
+	recorder, api := attunetest.Serve(t, env, "recorder"), attunetest.Serve(t, env, "api")
+	for _, p := range []*attunetest.Process{recorder, api} {
+		p.AwaitLine(t, `(bus is not ready)`)
+	}
+	if err := srv.EnableJetStream(&server.JetStreamConfig{StoreDir: t.TempDir(), MaxStore: 1 << 40, MaxMemory: 1 << 30}); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*attunetest.Process{api, recorder} { // the one makes the streams, the other waits for them
+		p.AwaitLine(t, `(serving)`)
+	}
+}
+
 func installProbe(t *testing.T, c *client.Client) {
 	t.Helper()
-	_, archive, err := pack.Archive(probe(t, filepath.Join(t.TempDir(), "notes")))
+	_, archive, err := pack.Archive(probe(t, attunetest.SharedFile(t, "notes")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +152,7 @@ func TestASecondSignalEndsItAtOnceAndLeavesNoProcess(t *testing.T) {
 
 func TestATerminatedProcessStopsCleanly(t *testing.T) {
 	t.Parallel()
-	p := attunetest.Serve(t, append(outside(t), "ATTUNE_DATA_DIR="+t.TempDir()), "recorder")
+	p := attunetest.Serve(t, append(outside(t), "ATTUNE_DATA_DIR="+attunetest.DataDir(t)), "recorder")
 	p.AwaitLine(t, `(serving)`)
 	if code := p.End(t, syscall.SIGTERM); code != 0 {
 		t.Errorf("status %d", code)

@@ -53,13 +53,19 @@ func start(ctx context.Context, dir, binary string) (*instance, error) {
 	return in, nil
 }
 
+// marksDir is the folder that actions of the benchmark may write to.
+func marksDir(dir string) string { return filepath.Join(dir, "marks") }
+
 func (in *instance) launch(dir, binary string) error {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return err
 	}
+	if err := os.Mkdir(marksDir(dir), 0o755); err != nil {
+		return err
+	}
 	in.process = exec.Command(binary, "up", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
-	in.process.Env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"))
+	in.process.Env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"), "ATTUNE_ISOLATION_WRITE="+marksDir(dir))
 	in.process.Stdout, in.process.Stderr = log, log
 	return in.process.Start()
 }
@@ -78,7 +84,7 @@ func (in *instance) prepare(ctx context.Context, dir string) error {
 	if in.noop, err = extractNoop(dir); err != nil {
 		return err
 	}
-	if in.marks, err = newMarks(filepath.Join(dir, "marks")); err != nil {
+	if in.marks, err = newMarks(filepath.Join(marksDir(dir), "pipe")); err != nil {
 		return err
 	}
 	return in.install(ctx, dir)

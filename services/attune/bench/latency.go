@@ -25,7 +25,11 @@ type marks struct {
 }
 
 func newMarks(path string) (*marks, error) {
-	if err := syscall.Mkfifo(path, 0o622); err != nil {
+	err := syscall.Mkfifo(path, 0o622)
+	if err == nil {
+		err = os.Chmod(path, 0o622) // actions may be other users
+	}
+	if err != nil {
 		return nil, fmt.Errorf("make pipe %s: %w", path, err)
 	}
 	pipe, err := os.OpenFile(path, os.O_RDWR, 0) // read and write, so that it never ends

@@ -7,7 +7,10 @@
 //   - executions of core.noop per second, as real processes, with events coming in over NATS, as a share of
 //     what a bare loop of fork, exec and wait of the same program reaches.
 //
-// It prints a table of medians, and with -json the same as JSON.
+// It prints a table of medians, and with -json the same as JSON. With `admission` as its first argument it measures
+// ordered admission alone instead, at a size that real processes do not reach on one machine: see package scale.
+// With `idle` it measures what an installation with many actions and no work takes, with `packs` what installing packs
+// takes: see package packs; with `starts` what starting a program costs, in a sandbox and out of it.
 package main
 
 import (
@@ -19,6 +22,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/attune/attune/services/attune/bench/packs"
+	"github.com/attune/attune/services/attune/bench/scale"
 )
 
 type options struct {
@@ -30,6 +36,24 @@ type options struct {
 }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if args := os.Args[1:]; scale.Handles(args) {
+		exit(scale.Main(ctx, args, os.Stdout))
+		return
+	}
+	if args := os.Args[1:]; len(args) > 0 && args[0] == idleCommand {
+		exit(idle(ctx, args[1:], os.Stdout))
+		return
+	}
+	if args := os.Args[1:]; len(args) > 0 && args[0] == startsCommand {
+		exit(starts(ctx, args[1:], os.Stdout))
+		return
+	}
+	if args := os.Args[1:]; len(args) > 0 && args[0] == packs.Command {
+		exit(packs.Main(ctx, args[1:], os.Stdout))
+		return
+	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; medians are of these")
 	flag.IntVar(&o.executions, "executions", 2000, "executions in each round of throughput")
@@ -37,10 +61,12 @@ func main() {
 	flag.StringVar(&o.out, "json", "", "also write the figures as JSON to this file")
 	flag.StringVar(&o.binary, "binary", "", "measure this attune instead of building one")
 	flag.Parse()
+	exit(run(ctx, o, os.Stdout))
+}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, os.Stdout); err != nil {
+// exit ends the process unless all is well.
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -77,15 +77,32 @@ func atOnce(c pack.Concurrency) string {
 func showAction(s *sheet, x api.Action) {
 	s.field("action", x.Ref)
 	s.field("description", x.Description)
-	s.field("runtime", x.Runtime)
+	s.field("runtime", strings.TrimSpace(x.Runtime+" "+x.Needs))
 	s.field("entry point", x.EntryPoint)
 	s.field("timeout", x.Timeout)
 	s.field("at once", atOnce(x.Concurrency))
 	s.field("when full", string(x.Concurrency.OnFull))
+	s.field("rate", x.Rate)
+	s.field("queue timeout", x.QueueTimeout)
 	s.field("output", string(x.Output))
 	s.field("secrets", strings.Join(x.Secrets, ", "))
 	s.field("pool", x.Pool)
+	s.field("labels", labels(x.RunsOn.Labels))
+	s.field("if no runner", string(x.RunsOn.IfNone))
+	s.field("memory", string(x.Resources.Memory))
+	if x.Resources.Processes > 0 {
+		s.field("processes", strconv.FormatInt(x.Resources.Processes, 10))
+	}
+	if x.Resources.CPU > 0 {
+		s.field("processors", strconv.FormatFloat(x.Resources.CPU, 'f', -1, 64))
+	}
+	if x.Container != nil {
+		s.value("container", x.Container)
+	}
 	s.field("pack digest", x.PackDigest)
+	if x.Retry != nil {
+		s.value("retry", x.Retry)
+	}
 	s.json("parameters", x.Parameters)
 	s.json("output schema", x.OutputSchema)
 }

@@ -61,12 +61,16 @@ func (a *app) do(run func(context.Context, *session, []string) error) func(*cobr
 			return err
 		}
 		defer api.Close()
-		ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		defer context.AfterFunc(ctx, stop)()
-		s := &session{view: v, api: api, in: c.InOrStdin(), errw: c.ErrOrStderr()}
-		return interrupted(ctx, run(ctx, s, args))
+		return interruptible(c, &session{view: v, api: api, in: c.InOrStdin(), errw: c.ErrOrStderr()}, run, args)
 	}
+}
+
+// interruptible runs a command until it ends or the first interrupt comes.
+func interruptible(c *cobra.Command, s *session, run func(context.Context, *session, []string) error, args []string) error {
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	return interrupted(ctx, run(ctx, s, args))
 }
 
 // interrupted gives the end of a command that the user stopped: what the command says of it, or nothing, because
@@ -79,14 +83,14 @@ func interrupted(ctx context.Context, err error) error {
 	return WithExit(errQuiet, ExitInterrupted)
 }
 
-// offline makes a command's function of one that needs no API.
+// offline makes a command's function of one that needs no API. Its context ends as that of do.
 func (a *app) offline(run func(context.Context, *session, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		v, err := a.view(c)
 		if err != nil {
 			return err
 		}
-		return run(c.Context(), &session{view: v, in: c.InOrStdin(), errw: c.ErrOrStderr()}, args)
+		return interruptible(c, &session{view: v, in: c.InOrStdin(), errw: c.ErrOrStderr()}, run, args)
 	}
 }
 

@@ -22,8 +22,9 @@ func New(version string) *cobra.Command {
 	root := group("attune", "Event-driven automation: sensors notice, rules decide, actions do",
 		"attune run core.echo message=hi --follow",
 		packCommand(a), actionCommand(a), runCommand(a), executionCommand(a), logsCommand(a, "attune logs"), eventCommand(a),
-		ruleCommand(a), triggerCommand(a), sensorCommand(a), queueCommand(a), runnerCommand(a), secretCommand(a),
-		doctorCommand(a), completionCommand(), versionCommand(a))
+		ruleCommand(a), triggerCommand(a), webhookCommand(a), sensorCommand(a), queueCommand(a), runnerCommand(a),
+		secretCommand(a), tokenCommand(a), userCommand(a), auditCommand(a), loginCommand(a), whoamiCommand(a), natsCommand(a),
+		doctorCommand(a), completionCommand(), versionCommand(a), builtinCommand())
 	root.Version = version
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

@@ -91,10 +91,13 @@ func words(line string) []string {
 	var out []string
 	var word strings.Builder
 	quoted, begun := false, false
+	var by rune // the quote that began it
 	for _, r := range strings.TrimSpace(line) + " " {
 		switch {
-		case r == '\'':
-			quoted, begun = !quoted, true
+		case !quoted && (r == '\'' || r == '"'):
+			quoted, begun, by = true, true, r
+		case quoted && r == by:
+			quoted = false
 		case !quoted && strings.ContainsRune(" <>|#)", r):
 			if begun {
 				out = append(out, word.String())
@@ -129,6 +132,20 @@ func TestWrongUseSaysSo(t *testing.T) {
 		"event publish a.b {bad":                "payload: ",
 		"--api-url localhost pack list":         "want http://HOST:PORT",
 		"completion powershell":                 "powershell",
+		"run a.b --priority urgent":             `--priority "urgent": want one of high, normal, low`,
+		"queue show a.b --watch":                "--watch draws on a terminal",
+		"queue pause":                           "which queues?",
+		"queue pause a.b --all":                 "--all stands in place of",
+		"queue pause a.b --for ever":            `--for "ever": want a duration`,
+		"queue resume a b":                      "accepts between 1 and 1 arg(s), received 2",
+		"queue limit a.b":                       "want one of N and --declared",
+		"queue limit a.b 3 --declared":          "want one of N and --declared",
+		"queue limit --all 0":                   `limit "0": want a whole number from 1`,
+		"queue limit --all a.b 3":               "--all stands in place of",
+		"execution cancel":                      "which executions?",
+		"execution cancel x --all":              "ids and filters exclude each other",
+		"execution cancel --status failed":      `--status "failed": want requested or running`,
+		"execution cancel --older-than -1h":     `--older-than "-1h": want a duration`,
 	}
 	for line, want := range cases {
 		t.Run(line, func(t *testing.T) {
@@ -219,7 +236,15 @@ func TestNamesAreCompleted(t *testing.T) {
 		"secret delete ":              {"API_KEY"},
 		"logs ":                       {"x-1\tcore.echo running"},
 		"execution cancel x":          {"x-1\tcore.echo running"},
+		"execution cancel x-1 ":       nil,
+		"execution cancel y ":         {"x-1\tcore.echo running"},
+		"execution cancel --status ":  {"requested", "running"},
+		"queue show d":                {"deploy.web"},
 		"queue pause d":               {"deploy.web"},
+		"queue limit c":               {"core.echo\tSay it", "core"},
+		"queue show --all ":           nil,
+		"queue drain --all ":          nil,
+		"run --priority ":             {"high", "normal", "low"},
 		"pack list -o ":               {"table", "json", "yaml", "jsonl"},
 		"logs x --stream ":            {"stdout", "stderr"},
 		"completion ":                 {"bash", "zsh", "fish"},
@@ -275,5 +300,23 @@ func TestTheTokenOfAFileGoesOnlyToItsAPI(t *testing.T) {
 		if got := <-tokens; got != c.want {
 			t.Errorf("%q: sent %q, want %q", c.args, got, c.want)
 		}
+	}
+}
+
+func TestWebhooksSayHowTheyAreVerified(t *testing.T) {
+	t.Parallel()
+	url := fakeAPI(t, map[string]any{"/api/v1/triggers": api.Page[api.Trigger]{Items: []api.Trigger{
+		{Ref: "core.timer"},
+		{Ref: "shop.paid", Webhook: &api.Webhook{Scheme: "stripe", Secrets: []string{"NEW", "OLD"}, Path: "/api/v1/webhooks/shop/paid"}},
+		{Ref: "shop.open", Webhook: &api.Webhook{Scheme: "none", AllowUnauthenticated: true, Path: "/api/v1/webhooks/shop/open"}},
+	}}})
+	stdout, stderr, code := run(t, "webhook", "list", "--api-url", url)
+	for _, part := range []string{"stripe", "NEW, OLD", "nothing: ANYBODY may deliver", "/api/v1/webhooks/shop/open"} {
+		if !strings.Contains(stdout, part) {
+			t.Errorf("it does not say %q: %s", part, stdout)
+		}
+	}
+	if code != 0 || strings.Contains(stdout, "core.timer") {
+		t.Errorf("status %d\n%s%s", code, stdout, stderr)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,12 +32,23 @@ func (a *app) complete(fetch func(context.Context, *client.Client) ([]cobra.Comp
 	}
 }
 
+// completeAny offers the names that fetch finds, for every argument, those left out that are there already.
+func (a *app) completeAny(fetch func(context.Context, *client.Client) ([]cobra.Completion, error)) completer {
+	return func(c *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		words, directive := a.offer(c, typed, fetch)
+		return slices.DeleteFunc(words, func(w cobra.Completion) bool {
+			name, _, _ := strings.Cut(w, "\t")
+			return slices.Contains(args, name)
+		}), directive
+	}
+}
+
 func (a *app) offer(c *cobra.Command, typed string, fetch func(context.Context, *client.Client) ([]cobra.Completion, error)) ([]cobra.Completion, cobra.ShellCompDirective) {
 	t, err := a.locate()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	api, err := client.New(client.Config{URL: t.url, Token: t.token, Agent: "attune/" + a.version, Patience: -1})
+	api, err := a.client(t, -1)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -104,8 +116,13 @@ func ruleNames(ctx context.Context, c *client.Client) ([]cobra.Completion, error
 }
 
 func secretNames(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
-	things, _, err := c.Secrets(ctx, completionLimit)
+	things, _, err := c.Secrets(ctx, client.SecretScope{}, completionLimit)
 	return describe(things, err, func(s api.Secret) (string, string) { return s.Name, "" })
+}
+
+func runnerNames(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {
+	things, _, err := c.Runners(ctx, completionLimit)
+	return describe(things, err, func(r api.Runner) (string, string) { return r.Name, "pool " + r.Pool })
 }
 
 func executionIDs(ctx context.Context, c *client.Client) ([]cobra.Completion, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/config"
@@ -15,6 +16,8 @@ import (
 type target struct {
 	url   string
 	token string
+	ca    string // file with certificates that the API's is checked by; "": the system's
+	name  string // that the API's certificate is for; "": the host of the address
 	from  string // "" when the user named the address
 }
 
@@ -25,7 +28,7 @@ func (a *app) locate() (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	t := target{url: first(a.apiURL, cfg.APIURL), token: first(a.token, cfg.Token)}
+	t := target{url: first(a.apiURL, cfg.APIURL), token: first(a.token, cfg.Token), ca: cfg.APICA}
 	if t.url != "" && t.token != "" {
 		return t, nil
 	}
@@ -35,10 +38,13 @@ func (a *app) locate() (target, error) {
 	case t.url == "" && err != nil:
 		return target{}, notRunning(filepath.Join(dir, local.FileName), err)
 	case t.url == "":
-		return target{url: found.APIURL, token: first(t.token, found.Token), from: filepath.Join(dir, local.FileName)}, nil
+		return target{
+			url: found.APIURL, token: first(t.token, found.Token), ca: first(t.ca, found.APICA), name: found.APIName, from: filepath.Join(dir, local.FileName),
+		}, nil
 	case err == nil && found.APIURL == t.url:
-		t.token = found.Token
+		t.token, t.ca, t.name = found.Token, first(t.ca, found.APICA), found.APIName
 	}
+	t.token = first(t.token, signedIn(t.url))
 	return t, nil
 }
 
@@ -74,11 +80,16 @@ func (a *app) connect() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URL: t.url, Token: t.token, Agent: "attune/" + a.version})
+	c, err := a.client(t, 0)
 	if err != nil {
 		return nil, WithExit(err, ExitUsage)
 	}
 	return c, nil
+}
+
+// client makes the client of an API.
+func (a *app) client(t target, patience time.Duration) (*client.Client, error) {
+	return client.New(client.Config{URL: t.url, Token: t.token, CAFile: t.ca, ServerName: t.name, Agent: "attune/" + a.version, Patience: patience})
 }
 
 // first gives the first text that is not empty.

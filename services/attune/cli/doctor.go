@@ -83,7 +83,8 @@ func (a *app) examine(ctx context.Context) []finding {
 	dir := first(a.dataDir, cfg.DataDir)
 	findings := []finding{checkConfig(cfg), checkData(dir)}
 	findings = append(findings, a.checkAPI(ctx)...)
-	findings = append(findings, checkRuntimes(ctx)...)
+	findings = append(findings, checkIsolation(cfg, dir))
+	findings = append(findings, checkRuntimes(ctx, cfg)...)
 	return append(findings, checkPostgres(ctx, cfg), checkNATSContext())
 }
 
@@ -121,7 +122,7 @@ func (a *app) checkAPI(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{{Check: "api", Level: levelWarn, Detail: err.Error(), Advice: "start it with: attune up"}}
 	}
-	c, err := client.New(client.Config{URL: t.url, Token: t.token, Agent: "attune/" + a.version, Patience: -1})
+	c, err := a.client(t, -1)
 	if err != nil {
 		return []finding{{Check: "api", Level: levelFail, Detail: err.Error()}}
 	}
@@ -168,21 +169,42 @@ func checkReady(ctx context.Context, c *client.Client) []finding {
 }
 
 // checkRuntimes tells which interpreters a runner on this machine would find.
-func checkRuntimes(ctx context.Context) []finding {
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
-	defer cancel()
-	have := map[string]bool{}
-	var out []finding
-	for _, f := range runtime.Detect(ctx, runtime.DefaultPath) {
-		have[f.Name] = true
-		out = append(out, ok("runtime "+f.Name, "%s", strings.TrimSpace(f.Version+" "+f.Path)))
+func checkRuntimes(ctx context.Context, cfg config.Config) []finding {
+	defs, err := runtime.Definitions(runtimeDirs(cfg)...)
+	if err != nil {
+		return []finding{{Check: "runtimes", Level: levelFail, Detail: err.Error(), Advice: "correct the files in ATTUNE_RUNTIMES_DIR"}}
 	}
-	for _, name := range []string{runtime.Shell, runtime.Python, runtime.Node} {
-		if !have[name] {
-			out = append(out, finding{Check: "runtime " + name, Level: levelWarn, Detail: "not found on " + runtime.DefaultPath, Advice: "actions in it cannot run on this machine"})
+	home, _ := os.UserHomeDir() // without one there are no folders of version managers
+	have, broken := map[string][]string{}, map[string]error{}
+	for _, f := range runtime.Detect(ctx, runtime.DetectConfig{
+		Definitions: defs, Path: runtime.DefaultPath, Folders: filepath.SplitList(cfg.RuntimePath), Home: home,
+		Container:  runtime.ContainerConfig{Args: strings.Fields(cfg.ContainerArgs)},
+		PassedOver: func(name string, err error) { broken[name] = err },
+	}) {
+		have[f.Name] = append(have[f.Name], strings.TrimSpace(f.Version+" "+f.Path))
+	}
+	var out []finding
+	for _, d := range defs {
+		switch found := have[d.Name]; {
+		case len(found) > 0:
+			out = append(out, ok("runtime "+d.Name, "%s", strings.Join(found, ", ")))
+		case broken[d.Name] != nil && d.Name != runtime.Shell:
+			out = append(out, finding{Check: "runtime " + d.Name, Level: levelWarn, Detail: broken[d.Name].Error(), Advice: "actions in it cannot run on this machine"})
+		case usual[d.Name]:
+			out = append(out, finding{Check: "runtime " + d.Name, Level: levelWarn, Detail: "not found", Advice: "actions in it cannot run on this machine"})
 		}
 	}
 	return out
+}
+
+// usual are the runtimes whose absence is worth a word.
+var usual = map[string]bool{runtime.Shell: true, runtime.Python: true, runtime.Node: true}
+
+func runtimeDirs(cfg config.Config) []string {
+	if cfg.RuntimesDir == "" {
+		return nil
+	}
+	return []string{cfg.RuntimesDir}
 }
 
 // checkPostgres tells whether `attune up` finds a PostgreSQL to start.

@@ -13,6 +13,7 @@ import (
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/streams"
 )
 
 func executionCommand(a *app) *cobra.Command {
@@ -126,18 +127,22 @@ func executionColumns(v *view) []column[api.Execution] {
 }
 
 // tookOf says how long an execution ran.
-func tookOf(x api.Execution) string {
-	if x.StartedAt == nil || x.EndedAt == nil {
+func tookOf(x api.Execution) string { return tookBetween(x.StartedAt, x.EndedAt) }
+
+func tookBetween(started, ended *time.Time) string {
+	if started == nil || ended == nil {
 		return ""
 	}
-	return took(x.EndedAt.Sub(*x.StartedAt))
+	return took(ended.Sub(*started))
 }
 
-func errorText(x api.Execution) string {
-	if x.Error == nil {
+func errorText(x api.Execution) string { return messageOf(x.Error) }
+
+func messageOf(e *streams.Error) string {
+	if e == nil {
 		return ""
 	}
-	return x.Error.Message
+	return e.Message
 }
 
 func executionShow(a *app) *cobra.Command {
@@ -149,9 +154,8 @@ func showExecution(s *sheet, x api.Execution) {
 	s.field("execution", x.ID)
 	s.field("action", x.Action)
 	s.painted("status", string(x.Status), paint.status)
-	if waiting(x.Status, x.Position) {
-		s.field("position", strconv.Itoa(*x.Position))
-	}
+	showWaiting(s, x)
+	s.painted("priority", string(x.Priority), priorityPaint)
 	if x.Attempt > 1 {
 		s.field("attempt", strconv.Itoa(x.Attempt))
 	}
@@ -171,6 +175,57 @@ func showExecution(s *sheet, x api.Execution) {
 	s.field("pack digest", x.PackDigest)
 	s.json("parameters", x.Parameters)
 	s.json("result", x.Result)
+	items(s, "attempts before", x.Previous, attemptColumns)
+}
+
+// showWaiting adds where an execution that waits stands, and when it is expected to start.
+func showWaiting(s *sheet, x api.Execution) {
+	if x.Status != streams.Requested {
+		return
+	}
+	if waiting(x.Status, x.Position) {
+		s.field("position", strconv.Itoa(*x.Position))
+	}
+	switch {
+	case x.NotBefore != nil && x.Attempt > 1:
+		s.field("next attempt", whenText(s, *x.NotBefore))
+	case x.NotBefore != nil:
+		s.field("not before", whenText(s, *x.NotBefore))
+	}
+	if q := x.Queue; q != nil && q.EstimatedStartAt != nil {
+		s.field("estimated start", estimateText(s, *q.EstimatedStartAt, q.EstimateError))
+	}
+}
+
+// whenText gives a time that is to come, and how long that is.
+func whenText(s *sheet, t time.Time) string {
+	return t.Format(time.RFC3339) + "  (" + until(s.now, t) + ")"
+}
+
+// estimateText is whenText, and how far to trust it.
+func estimateText(s *sheet, t time.Time, part *float64) string {
+	text := whenText(s, t)
+	if part != nil {
+		text += "  " + estimateError(part)
+	}
+	return text
+}
+
+var attemptColumns = []column[streams.Attempt]{
+	{title: "ATTEMPT", cell: func(x streams.Attempt) string { return strconv.Itoa(x.Attempt) }, number: true},
+	{title: "STATUS", cell: func(x streams.Attempt) string { return string(x.Status) }, paint: paint.status},
+	{title: "STARTED", cell: func(x streams.Attempt) string { return someTime(x.StartedAt) }},
+	{title: "TOOK", cell: func(x streams.Attempt) string { return tookBetween(x.StartedAt, x.EndedAt) }, number: true},
+	{title: "RUNNER", cell: func(x streams.Attempt) string { return x.Runner }},
+	{title: "ERROR", cell: func(x streams.Attempt) string { return messageOf(x.Error) }, flex: true},
+}
+
+// someTime is a time, and nothing of none.
+func someTime(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339)
 }
 
 // showEnd adds how an execution ended.
@@ -191,17 +246,6 @@ func showEnd(s *sheet, x api.Execution) {
 			s.field("left behind", "a process kept the output open after the end and was killed")
 		}
 	}
-}
-
-func executionCancel(a *app) *cobra.Command {
-	return completing(command("cancel ID", "Cancel an execution that waits or runs", "attune execution cancel 0199f3a0-7d1c-7000-8000-000000000001",
-		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
-			x, err := s.api.Cancel(ctx, args[0])
-			if err != nil {
-				return err
-			}
-			return s.said(x, "execution %s is %s", x.ID, x.Status)
-		})), a.complete(executionIDs))
 }
 
 func executionRetry(a *app) *cobra.Command {

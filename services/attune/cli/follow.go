@@ -43,6 +43,9 @@ func showAccepted(s *sheet, x api.ExecutionAccepted) {
 	if waiting(x.Status, x.Position) {
 		s.field("position", strconv.Itoa(*x.Position))
 	}
+	if x.EstimatedStartAt != nil {
+		s.field("estimated start", estimateText(s, *x.EstimatedStartAt, x.EstimateError))
+	}
 }
 
 // waiting tells whether an execution stands in line at a place that is known.

@@ -3,19 +3,20 @@ package cli
 import (
 	"context"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/attune/attune/pkg/api"
-	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/streams"
 )
 
 func queueCommand(a *app) *cobra.Command {
 	return group("queue", "Queues: who runs and who waits, per action", "attune queue show core.sleep",
-		queueList(a), queueShow(a), queuePause(a, "pause", true), queuePause(a, "resume", false))
+		queueList(a), queueShow(a), queuePause(a), queueResume(a), queueDrain(a), queueLimit(a))
 }
 
 func queueList(a *app) *cobra.Command {
@@ -26,136 +27,103 @@ func queueList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return l.list(s.view, more, list(s.view, queues, "queues with work", queueColumns))
+			return l.list(s.view, more, list(s.view, queues, "queues with work", queueColumns(s.now)))
 		}))
 	l.flag(c, 0)
 	return c
 }
 
-var queueColumns = []column[api.QueueStats]{
-	{title: "QUEUE", cell: func(q api.QueueStats) string { return q.Action }},
-	{title: "KEY", cell: func(q api.QueueStats) string { return q.Key }, flex: true},
-	{title: "WAITING", cell: func(q api.QueueStats) string { return strconv.Itoa(q.Waiting) }, number: true},
-	{title: "RUNNING", cell: func(q api.QueueStats) string { return strconv.Itoa(q.Running) }, number: true},
-	{title: "LIMIT", cell: func(q api.QueueStats) string { return queueLimit(q) }, number: true},
-	{title: "AVG WAIT", cell: func(q api.QueueStats) string { return seconds(q.AvgWaitSeconds) }, number: true},
-	{title: "OLDEST", cell: func(q api.QueueStats) string { return seconds(q.OldestWaitSeconds) }, number: true},
-	{title: "STATE", cell: queueState, paint: paint.status},
-}
-
-func queueLimit(q api.QueueStats) string {
-	if q.Limit == 0 {
-		return "none"
+func queueColumns(now time.Time) []column[api.QueueStats] {
+	return []column[api.QueueStats]{
+		{title: "QUEUE", cell: func(q api.QueueStats) string { return q.Action }},
+		{title: "KEY", cell: func(q api.QueueStats) string { return q.Key }, flex: true},
+		{title: "RUNNING", cell: slots, number: true},
+		{title: "WAITING", cell: func(q api.QueueStats) string { return strconv.Itoa(q.Waiting) }, number: true},
+		{title: "DELAYED", cell: func(q api.QueueStats) string { return strconv.Itoa(q.Delayed) }, number: true},
+		{title: "OLDEST", cell: func(q api.QueueStats) string { return someSeconds(q.OldestWaitSeconds) }, number: true},
+		{title: "AVG WAIT", cell: func(q api.QueueStats) string { return someSeconds(q.AvgWaitSeconds) }, number: true},
+		{title: "STATE", cell: func(q api.QueueStats) string { return queueState(q, now) }, paint: queuePaint},
 	}
-	return strconv.Itoa(q.Limit)
 }
 
-func queueState(q api.QueueStats) string {
+// slots gives how many run of how many may.
+func slots(q api.QueueStats) string {
+	if q.Limit == 0 {
+		return strconv.Itoa(q.Running)
+	}
+	return fmt.Sprintf("%d/%d", q.Running, q.Limit)
+}
+
+// someSeconds is seconds, and nothing of none.
+func someSeconds(s float64) string {
+	if s <= 0 {
+		return ""
+	}
+	return seconds(s)
+}
+
+// The states of a queue that nothing holds up.
+const stateOpen = "open"
+
+// queueState says in a few words what holds a queue up.
+func queueState(q api.QueueStats, now time.Time) string {
+	var states []string
 	if q.Paused {
+		states = append(states, pausedText(q.PausedUntil, now))
+	}
+	if q.Draining {
+		states = append(states, "draining")
+	}
+	if q.BlockedBy != "" && (q.BlockedBy != streams.BlockedByPause || !q.Paused) {
+		states = append(states, "blocked by "+blockers[q.BlockedBy].short(q))
+	}
+	return first(strings.Join(states, ", "), stateOpen)
+}
+
+func pausedText(until *time.Time, now time.Time) string {
+	if until == nil {
 		return "paused"
 	}
-	return "open"
+	return "paused until " + clock(*until, now)
 }
 
-func queueShow(a *app) *cobra.Command {
-	var key string
-	var l limit
-	c := command("show PACK.ACTION [--key K]", "Show how a queue stands, and its line in order",
-		"attune queue show core.sleep\nattune queue show deploy.gate --key web", cobra.ExactArgs(1),
-		a.do(func(ctx context.Context, s *session, args []string) error {
-			q, err := s.api.Queue(ctx, args[0], client.Filter{"key": key}, l.n)
-			if err != nil {
-				return err
-			}
-			return showOne(s.view, q, showQueue)
-		}))
-	c.Flags().StringVar(&key, "key", "", "only the line of this concurrency key")
-	must(c.RegisterFlagCompletionFunc("key", cobra.NoFileCompletions))
-	l.flag(c, 100)
-	return completing(c, a.complete(actionNames))
-}
-
-func showQueue(s *sheet, q api.Queue) {
-	s.field("queue", q.Action)
-	s.field("key", q.Key)
-	s.painted("state", queueState(q.QueueStats), paint.status)
-	s.field("waiting", strconv.Itoa(q.Waiting))
-	s.field("running", strconv.Itoa(q.Running))
-	s.field("limit", queueLimit(q.QueueStats))
-	s.field("average wait", seconds(q.AvgWaitSeconds))
-	s.field("oldest wait", seconds(q.OldestWaitSeconds))
-	s.field("estimated drain", seconds(q.EstimatedDrainSeconds))
-	items(s, "line", q.Entries, []column[api.QueueEntry]{
-		{title: "POSITION", cell: position},
-		{title: "EXECUTION", cell: func(e api.QueueEntry) string { return e.ID }},
-		{title: "STATUS", cell: func(e api.QueueEntry) string { return string(e.Status) }, paint: paint.status},
-		{title: "REQUESTED", cell: func(e api.QueueEntry) string { return ago(s.now, e.RequestedAt) }},
-		{title: "KEY", cell: func(e api.QueueEntry) string { return e.Key }, flex: true},
-	})
-	if q.NextCursor != "" {
-		s.text("", "more are waiting: see them with --limit")
+// clock gives a time as a person says it: the time of day, and the day when it is another than today.
+func clock(t, now time.Time) string {
+	t = t.In(now.Location())
+	switch {
+	case t.YearDay() != now.YearDay() || t.Year() != now.Year():
+		return t.Format("2006-01-02 15:04")
+	case t.Sub(now).Abs() < 10*time.Minute:
+		return t.Format(time.TimeOnly)
 	}
+	return t.Format("15:04")
 }
 
-func position(e api.QueueEntry) string {
-	if e.Position == 0 {
-		return "running"
+func queuePaint(p paint, text string) string {
+	if text == stateOpen || text == "" {
+		return text
 	}
-	return strconv.Itoa(e.Position)
+	return p.warn(text)
 }
 
-func queuePause(a *app, verb string, paused bool) *cobra.Command {
-	short := "Let the executions of an action start again"
-	if paused {
-		short = "Let no execution of an action start; those that run go on"
+// blocker says what the first in line waits for, in short and in full.
+type blocker struct{ words, full string }
+
+func (b blocker) short(q api.QueueStats) string { return first(b.words, q.BlockedBy) }
+
+var blockers = map[string]blocker{
+	streams.BlockedByLimit:     {"limit", "as many run as the limit allows"},
+	streams.BlockedByPackLimit: {"pack limit", "as many run as the limit of its pack allows"},
+	streams.BlockedByAllLimit:  {"overall limit", "as many run as the limit over all actions allows"},
+	streams.BlockedByRate:      {"rate", "as many have started lately as the rate allows"},
+	streams.BlockedByRunner:    {"runner", "the one before has its slot and waits for a runner"},
+	streams.BlockedByPause:     {"pause", "a pause, of the queue, of its pack or of everything"},
+}
+
+// estimateError says how far recent estimates were off.
+func estimateError(part *float64) string {
+	if part == nil {
+		return ""
 	}
-	return completing(command(verb+" PACK.ACTION", short, "attune queue "+verb+" core.sleep", cobra.ExactArgs(1),
-		a.do(func(ctx context.Context, s *session, args []string) error {
-			q, err := s.api.SetQueuePaused(ctx, args[0], paused)
-			if err != nil {
-				return err
-			}
-			return s.said(q, "queue %s is %s: %d running, %d waiting", args[0], queueState(q), q.Running, q.Waiting)
-		})), a.complete(actionNames))
-}
-
-func runnerCommand(a *app) *cobra.Command {
-	var l limit
-	c := command("list", "List the runners that live, with what they can run", "attune runner list", cobra.NoArgs,
-		a.do(func(ctx context.Context, s *session, _ []string) error {
-			runners, more, err := s.api.Runners(ctx, l.n)
-			if err != nil {
-				return err
-			}
-			return l.list(s.view, more, list(s.view, runners, "runners", runnerColumns(s.view)))
-		}))
-	l.flag(c, 0)
-	return group("runner", "Runners: where actions run", "attune runner list", c)
-}
-
-func runnerColumns(v *view) []column[api.Runner] {
-	return []column[api.Runner]{
-		{title: "RUNNER", cell: func(r api.Runner) string { return r.Name }},
-		{title: "POOL", cell: func(r api.Runner) string { return r.Pool }},
-		{title: "BUSY", cell: func(r api.Runner) string { return fmt.Sprintf("%d of %d", r.Running, r.Slots) }, number: true},
-		{title: "STATE", cell: runnerState, paint: paint.status},
-		{title: "SEEN", cell: func(r api.Runner) string { return ago(v.now, r.Seen) }},
-		{title: "BUILD", cell: func(r api.Runner) string { return r.Build }},
-		{title: "RUNTIMES", cell: func(r api.Runner) string { return runtimes(r.Runtimes) }, flex: true},
-	}
-}
-
-func runnerState(r api.Runner) string {
-	if r.Draining {
-		return "draining"
-	}
-	return "ok"
-}
-
-func runtimes(found []streams.Runtime) string {
-	out := make([]string, len(found))
-	for i, r := range found {
-		out[i] = strings.TrimSpace(r.Name + " " + r.Version)
-	}
-	return strings.Join(out, ", ")
+	return fmt.Sprintf("±%d %%", int(math.Round(*part*100)))
 }

@@ -52,7 +52,11 @@ func showRule(s *sheet, r api.Rule) {
 	s.painted("enabled", yesNo(r.Enabled), paint.status)
 	s.field("trigger", r.Trigger)
 	s.field("action", r.Action)
+	s.field("priority", string(r.Priority))
 	s.text("when", first(r.When, "always"))
+	if r.OncePer != nil {
+		s.field("once per", r.OncePer.String())
+	}
 	if len(r.Parameters) > 0 {
 		s.value("parameters", r.Parameters)
 	}

@@ -28,6 +28,10 @@ type tested struct {
 	Reason     string          `json:"reason,omitempty"`
 	Action     string          `json:"action,omitempty"`
 	Parameters json.RawMessage `json:"parameters,omitempty"`
+	OncePer    string          `json:"once_per,omitempty"` // the window that a match falls into
+
+	key        string // of once_per
+	receivedAt time.Time
 }
 
 func ruleTest(a *app) *cobra.Command {
@@ -88,6 +92,7 @@ type readyRule struct {
 	rule       api.Rule
 	criteria   *expression.Criteria // nil matches every event
 	parameters *expression.Template
+	once       *expression.Key // nil: no once_per, or one without a key
 	action     *invocation.Action
 	payload    *schema.Schema // nil takes every payload
 }
@@ -109,6 +114,9 @@ func (s *session) readyRule(ctx context.Context, ref string) (*readyRule, error)
 	}
 	if out.parameters, err = expression.NewTemplate(r.Parameters); err != nil {
 		return nil, fmt.Errorf("rule %s: parameters: %w", ref, err)
+	}
+	if out.once, err = onceKey(r.OncePer); err != nil {
+		return nil, fmt.Errorf("rule %s: once_per: %w", ref, err)
 	}
 	t, err := s.api.Trigger(ctx, r.Trigger)
 	if err == nil && len(t.Payload) > 0 {
@@ -163,6 +171,9 @@ func (s *session) testSince(ctx context.Context, r *readyRule, since string, n i
 		matched += count(results[i].Outcome == streams.Matched)
 	}
 	s.note("%d of %d events match", matched, len(events))
+	if o := r.rule.OncePer; o != nil {
+		s.note("%d of them would be suppressed: %s", suppress(results, *o), "once per "+o.String())
+	}
 	return (&limit{}).list(s.view, more, list(s.view, results, "events of "+r.rule.Trigger, testedColumns))
 }
 
@@ -190,12 +201,13 @@ func showTested(s *sheet, t tested) {
 	s.painted("outcome", string(t.Outcome), paint.status)
 	s.field("reason", t.Reason)
 	s.field("action", t.Action)
+	s.field("window", t.OncePer)
 	s.json("parameters", t.Parameters)
 }
 
 // test decides about an event as the rules service would, if the rule were enabled.
 func (r *readyRule) test(ctx context.Context, e api.Event) tested {
-	t := tested{Rule: r.rule.Ref, Event: e.ID, Outcome: streams.Errored}
+	t := tested{Rule: r.rule.Ref, Event: e.ID, Outcome: streams.Errored, receivedAt: e.ReceivedAt}
 	vars, err := r.variables(e)
 	if err != nil {
 		t.Reason = err.Error()
@@ -214,6 +226,10 @@ func (r *readyRule) test(ctx context.Context, e api.Event) tested {
 	}
 	if t.Parameters, err = r.render(ctx, vars); err != nil {
 		t.Reason = err.Error()
+		return t
+	}
+	if err := r.window(ctx, vars, &t); err != nil {
+		t.Reason, t.Parameters = err.Error(), nil
 		return t
 	}
 	t.Outcome, t.Action = streams.Matched, r.rule.Action

@@ -3,11 +3,14 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ import (
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/strictjson"
+	"github.com/attune/attune/streams"
 )
 
 // maxParameters bounds a file of parameters that is read; the API bounds what it takes.
@@ -22,9 +26,10 @@ const maxParameters = 16 << 20
 
 type runFlags struct {
 	following
-	params string
-	key    string
-	json   bool
+	params   string
+	key      string
+	priority string
+	json     bool
 }
 
 func runCommand(a *app) *cobra.Command {
@@ -34,6 +39,7 @@ func runCommand(a *app) *cobra.Command {
 			"attune run core.echo message=hi --follow",
 			"attune run deploy.web hosts:='[\"a\",\"b\"]' dry=true --wait",
 			"attune run deploy.web --params - < parameters.json",
+			"attune run db.backup password=@prompt        # or password=- < file, password=@FILE, password=@secret:DB",
 		}, "\n"),
 		cobra.MinimumNArgs(1), a.do(func(ctx context.Context, s *session, args []string) error { return f.run(ctx, s, args) }))
 	c.Long = `Run an action. Parameters are key=value; the action's schema says what kind of value each one is, so that
@@ -41,16 +47,21 @@ n=3 is a number where the schema wants one. key:=JSON is taken as it is. --param
 
 With --follow the action's stdout and stderr are this command's, and with --follow or --wait the exit status
 tells how the execution ended: 0 succeeded, 1 failed, 3 timed out, 4 canceled, 5 lost. It is 2 when the arguments
-are wrong, 6 when the connection was lost before the end, and 130 after Ctrl-C, which does not cancel the execution.`
+are wrong, 6 when the connection was lost before the end, and 130 after Ctrl-C, which does not cancel the execution.
+
+` + sourcesHelp
 	c.Flags().StringVar(&f.params, "params", "", "file with the parameters as a JSON object; - is stdin")
 	c.Flags().StringVar(&f.key, "idempotency-key", "", "the same key is the same execution, however often this is repeated")
 	c.Flags().BoolVar(&f.json, "json", false, "the same as --output json; with --follow the action's output goes to stderr")
-	c.PreRun = func(*cobra.Command, []string) {
+	c.Flags().StringVar(&f.priority, "priority", "", "its place among those that wait for the same: "+strings.Join(priorities, ", "))
+	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if f.json {
 			a.output = formatJSON
 		}
+		return checkPriority(c, f.priority)
 	}
 	f.flags(c)
+	must(c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions(priorities, cobra.ShellCompDirectiveNoFileComp)))
 	must(c.RegisterFlagCompletionFunc("idempotency-key", cobra.NoFileCompletions))
 	c.ValidArgsFunction = a.completeRun
 	return c
@@ -66,11 +77,42 @@ func (f *runFlags) run(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	key := first(f.key, uuid.NewString())
-	accepted, err := s.api.Run(ctx, api.ExecutionRequest{Action: args[0], Parameters: parameters}, key)
+	accepted, err := s.api.Run(ctx, api.ExecutionRequest{
+		Action: args[0], Parameters: parameters, Priority: streams.Priority(f.priority),
+	}, key)
 	if err != nil {
-		return err
+		return refused(args[0], err, s.now)
 	}
 	return f.after(ctx, s, accepted)
+}
+
+var priorities = []string{string(streams.PriorityHigh), string(streams.PriorityNormal), string(streams.PriorityLow)}
+
+func checkPriority(c *cobra.Command, given string) error {
+	if given == "" || slices.Contains(priorities, given) {
+		return nil
+	}
+	return usageError(c, fmt.Errorf("--priority %q: want one of %s", given, strings.Join(priorities, ", ")))
+}
+
+// refused adds to an error of a queue that takes nothing how it stands, and what to do.
+func refused(action string, err error, now time.Time) error {
+	p, ok := errors.AsType[*client.Problem](err)
+	if !ok || (p.Code != api.CodeQueueFull && p.Code != api.CodeQueueDraining) {
+		return err
+	}
+	var hints []string
+	if p.Queue != nil {
+		hints = append(hints, standing(p.Queue.Action, *p.Queue, now))
+	}
+	if p.Code == api.CodeQueueDraining {
+		hints = append(hints, "let it take new requests: attune queue resume "+action)
+	}
+	hints = append(hints, "see who runs and waits:   attune queue show "+action)
+	if p.Execution != "" {
+		hints = append(hints, "see what became of it:    attune execution show "+p.Execution)
+	}
+	return hinted(err, hints...)
 }
 
 // base reads the object that --params names.
@@ -116,31 +158,56 @@ func readInput(name string, stdin io.Reader, limit int64) ([]byte, error) {
 // parameters types key=value by the action's schema, which is asked for only when it is needed.
 func (s *session) parameters(ctx context.Context, action string, base map[string]json.RawMessage, args []string) (json.RawMessage, error) {
 	var raw json.RawMessage
-	if len(args) > 0 {
+	if len(args) > 0 || isTerminal(s.in) {
 		x, err := s.api.Action(ctx, action)
 		if err != nil {
 			return nil, err
 		}
 		raw = x.Parameters
 	}
-	out, err := arguments(base, args, raw)
+	out, err := s.typed(base, args, raw)
 	if err != nil {
 		return nil, WithExit(hinted(fmt.Errorf("parameters of %s:\n%w", action, err), "see: attune action show "+action), ExitUsage)
 	}
-	s.warnOfSecrets(args, raw)
 	return out, nil
 }
 
-// warnOfSecrets says that values which are to be kept from sight are in sight.
-func (s *session) warnOfSecrets(args []string, raw json.RawMessage) {
+// typed is arguments with the values that come from elsewhere.
+func (s *session) typed(base map[string]json.RawMessage, args []string, raw json.RawMessage) (json.RawMessage, error) {
 	root, err := parseShape(raw)
 	if err != nil {
-		return
+		return nil, err
 	}
+	values, rest, err := s.hidden(args, root, true)
+	if err != nil {
+		return nil, err
+	}
+	if values = joined(base, values); base == nil {
+		err = s.missing(values, rest, root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.warnOfSecrets(rest, root)
+	return arguments(values, rest, raw)
+}
+
+func joined(base, over map[string]json.RawMessage) map[string]json.RawMessage {
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]json.RawMessage{}
+	}
+	maps.Copy(out, over)
+	return out
+}
+
+// warnOfSecrets says that values which are to be kept from sight are in sight.
+func (s *session) warnOfSecrets(args []string, root shape) {
 	for _, arg := range args {
 		key, _, _ := strings.Cut(arg, "=")
 		if key = strings.TrimSuffix(key, ":"); root.property(key).secret() {
-			fmt.Fprintf(s.errw, "attune: parameter %s is secret, but the command line can be seen by others (ps, shell history); better give it by --params -\n", key)
+			fmt.Fprintf(s.errw, "attune: parameter %s is secret, but the command line can be seen by others (ps, shell history); better give it as %s=@prompt, %s=- or %s=@FILE\n",
+				key, key, key, key)
 		}
 	}
 }
@@ -156,6 +223,9 @@ func (a *app) completeRun(c *cobra.Command, args []string, typed string) ([]cobr
 			return nil, err
 		}
 		root, err := parseShape(x.Parameters)
+		if key, _, ok := strings.Cut(typed, "="); ok && err == nil {
+			return root.sources(ctx, cl, key)
+		}
 		return root.keys(args[1:]), err
 	})
 	return words, directive | cobra.ShellCompDirectiveNoSpace

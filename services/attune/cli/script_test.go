@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestScripts(t *testing.T) {
 	t.Run("scripts", func(t *testing.T) { // the installation must outlast them
 		testscript.Run(t, testscript.Params{
 			Dir:  filepath.Join("testdata", "script"),
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "uuid": uuid, "eventually": eventually},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "uuid": uuid, "eventually": eventually, "trust": trust, "keep": keep},
 			Setup: func(e *testscript.Env) error {
 				e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 				e.Setenv("ATTUNE_DATA_DIR", in.Dir)
@@ -60,6 +61,22 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if want, err := strconv.Atoi(args[0]); err != nil || got != want {
 		ts.Fatalf("status %d, want %s", got, args[0])
 	}
+}
+
+// trust trusts the key in a file to sign indexes: trust FILE.
+func trust(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: trust FILE")
+	}
+	ts.Setenv("ATTUNE_PACK_INDEX_KEY", ts.ReadFile(args[0]))
+}
+
+// keep keeps what the last command printed: keep VARIABLE.
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep VARIABLE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 var uuidPattern = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/client"
+	"github.com/attune/attune/pkg/mask"
 )
 
 // maxSecret bounds a secret's value, as the API does.
@@ -19,23 +23,78 @@ const maxSecret = 64 << 10
 
 func secretCommand(a *app) *cobra.Command {
 	return group("secret", "Secrets: values that actions get and nobody sees", "attune secret set API_KEY < key.txt",
-		secretSet(a), secretList(a), secretDelete(a))
+		secretSet(a), secretList(a), secretVersions(a), secretRestore(a), secretRotate(a), secretDelete(a), secretRekey(a, "rekey", "attune secret rekey --wait"), secretKey(a))
+}
+
+// secretScope is whose secrets a command is about.
+type secretScope struct{ client.SecretScope }
+
+// flags gives a command --pack and --user.
+func (sc *secretScope) flags(a *app, c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar(&sc.Pack, "pack", "", "a secret that only this pack's programs may use")
+	c.Flags().StringVar(&sc.User, "user", "", "a secret that only executions which this user asked for may use")
+	c.MarkFlagsMutuallyExclusive("pack", "user")
+	must(c.RegisterFlagCompletionFunc("pack", a.complete(packNames)))
+	must(c.RegisterFlagCompletionFunc("user", cobra.NoFileCompletions))
+	return c
+}
+
+// of says whose secret it is.
+func (sc *secretScope) of() string {
+	switch {
+	case sc.Pack != "":
+		return " of pack " + sc.Pack
+	case sc.User != "":
+		return " of user " + sc.User
+	}
+	return ""
+}
+
+// life gives a command --ttl.
+func life(c *cobra.Command, ttl *string) {
+	c.Flags().StringVar(ttl, "ttl", "", "after which the value is not given to anybody any more: 90m, 24h, 30d; for ever without it")
+	must(c.RegisterFlagCompletionFunc("ttl", cobra.NoFileCompletions))
+}
+
+// lifeText is a flag's duration as the API reads it.
+func lifeText(text string) (string, error) {
+	d, err := positive("ttl", text)
+	if d == 0 || err != nil {
+		return "", err
+	}
+	return d.String(), nil
 }
 
 func secretSet(a *app) *cobra.Command {
-	return command("set NAME [VALUE|-]", "Set a secret, from stdin or a prompt that does not show it",
-		"attune secret set API_KEY               # asks, without showing what is typed\nattune secret set API_KEY - < key.txt\nop read op://vault/key | attune secret set API_KEY",
+	var sc secretScope
+	var ttl string
+	c := command("set NAME [VALUE|-] [--pack PACK | --user USER] [--ttl 24h]", "Set a secret, from stdin or a prompt that does not show it",
+		"attune secret set API_KEY               # asks, without showing what is typed\nattune secret set API_KEY - < key.txt\nop read op://vault/key | attune secret set API_KEY --pack shop --ttl 30d",
 		cobra.RangeArgs(1, 2), a.do(func(ctx context.Context, s *session, args []string) error {
+			length, err := lifeText(ttl)
+			if err != nil {
+				return err
+			}
 			value, err := s.secretValue(args)
 			if err != nil {
 				return err
 			}
-			secret, err := s.api.SetSecret(ctx, args[0], value)
+			s.warnShort(args[0], value)
+			secret, err := s.api.PutSecret(ctx, sc.SecretScope, args[0], api.SecretValue{Value: value, TTL: length})
 			if err != nil {
 				return err
 			}
-			return s.said(secret, "secret %s is set", args[0])
+			return s.said(secret, "secret %s%s is set", args[0], sc.of())
 		}))
+	life(c, &ttl)
+	return sc.flags(a, c)
+}
+
+// warnShort says that a value will be seen in logs.
+func (s *session) warnShort(name, value string) {
+	if !mask.Masks(value) {
+		fmt.Fprintf(s.errw, "attune: %s has less than %d bytes: what prints it is not masked\n", name, mask.MinValue)
+	}
 }
 
 // secretValue takes the value from where nobody else can read it, if the user lets us.
@@ -83,28 +142,45 @@ var errNoValue = errors.New("no value was typed; nothing is changed")
 
 func secretList(a *app) *cobra.Command {
 	var l limit
-	c := command("list", "List the names of secrets; values are never shown", "attune secret list", cobra.NoArgs,
+	var sc secretScope
+	c := command("list [--pack PACK | --user USER]", "List the names of secrets; values are never shown", "attune secret list\nattune secret list --pack shop", cobra.NoArgs,
 		a.do(func(ctx context.Context, s *session, _ []string) error {
-			secrets, more, err := s.api.Secrets(ctx, l.n)
+			secrets, more, err := s.api.Secrets(ctx, sc.SecretScope, l.n)
 			if err != nil {
 				return err
 			}
 			return l.list(s.view, more, list(s.view, secrets, "secrets", []column[api.Secret]{
 				{title: "SECRET", cell: func(x api.Secret) string { return x.Name }},
+				{title: "OWNER", cell: func(x api.Secret) string { return x.Owner }},
+				{title: "VERSION", cell: func(x api.Secret) string { return strconv.FormatInt(x.Version, 10) }},
 				{title: "SET", cell: func(x api.Secret) string { return ago(s.now, x.UpdatedAt) }},
 				{title: "CREATED", cell: func(x api.Secret) string { return ago(s.now, x.CreatedAt) }},
+				{title: "EXPIRES", cell: func(x api.Secret) string { return s.end(x.ExpiresAt, x.Expired) }},
 			}))
 		}))
 	l.flag(c, 0)
-	return c
+	return sc.flags(a, c)
+}
+
+// end says when something comes to its end.
+func (v *view) end(at *time.Time, expired bool) string {
+	switch {
+	case at == nil:
+		return "-"
+	case expired:
+		return "expired"
+	}
+	return until(v.now, *at)
 }
 
 func secretDelete(a *app) *cobra.Command {
-	return completing(command("delete NAME", "Delete a secret", "attune secret delete API_KEY", cobra.ExactArgs(1),
+	var sc secretScope
+	c := completing(command("delete NAME [--pack PACK | --user USER]", "Delete a secret with all its versions", "attune secret delete API_KEY", cobra.ExactArgs(1),
 		a.do(func(ctx context.Context, s *session, args []string) error {
-			if err := s.api.DeleteSecret(ctx, args[0]); err != nil {
+			if err := s.api.DeleteSecret(ctx, sc.SecretScope, args[0]); err != nil {
 				return err
 			}
-			return s.said(map[string]string{"deleted": args[0]}, "secret %s is deleted", args[0])
+			return s.said(map[string]string{"deleted": args[0]}, "secret %s%s is deleted", args[0], sc.of())
 		})), a.complete(secretNames))
+	return sc.flags(a, c)
 }

@@ -54,7 +54,7 @@ func (p paint) status(text string) string {
 		return p.good(text)
 	case string(streams.Failed), string(streams.TimedOut), string(streams.Lost), string(streams.EventRejected), string(streams.Errored):
 		return p.bad(text)
-	case string(streams.Canceled), string(streams.Canceling), "paused", "warn":
+	case string(streams.Canceled), string(streams.Canceling), string(streams.Suppressed), string(streams.SensorBackoff), "paused", "warn":
 		return p.warn(text)
 	case string(streams.Running):
 		return p.busy(text)

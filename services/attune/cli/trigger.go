@@ -48,13 +48,28 @@ func timerText(t *api.Timer) string {
 	return strings.TrimSpace(when + " " + t.Timezone)
 }
 
+// webhookProof says how deliveries are verified.
+func webhookProof(w *api.Webhook) string {
+	if w.AllowUnauthenticated {
+		return "nothing: ANYBODY may deliver"
+	}
+	return w.Scheme
+}
+
+func webhookSecrets(w *api.Webhook) string {
+	if w.Secret != "" {
+		return w.Secret
+	}
+	return strings.Join(w.Secrets, ", ")
+}
+
 func showTrigger(s *sheet, t api.Trigger) {
 	s.field("trigger", t.Ref)
 	s.field("description", t.Description)
 	if w := t.Webhook; w != nil {
 		s.field("webhook", "POST "+w.Path)
-		s.field("verified by", w.Scheme)
-		s.field("secret", w.Secret)
+		s.field("verified by", webhookProof(w))
+		s.field("secret", webhookSecrets(w))
 	}
 	if t.Timer != nil {
 		s.field("timer", timerText(t.Timer))
@@ -62,27 +77,4 @@ func showTrigger(s *sheet, t api.Trigger) {
 		s.json("timer payload", t.Timer.Payload)
 	}
 	s.json("payload schema", t.Payload)
-}
-
-func sensorCommand(a *app) *cobra.Command {
-	return group("sensor", "Sensors: processes that publish events", "attune sensor list",
-		inPack(a, "list", "List sensors", "attune sensor list", "sensors", (*client.Client).Sensors, sensorColumns),
-		completing(command("show PACK.SENSOR", "Show a sensor", "attune sensor show disk.watch",
-			cobra.ExactArgs(1), one(a, (*client.Client).Sensor, showSensor)), a.complete(sensorNames)))
-}
-
-var sensorColumns = []column[api.Sensor]{
-	{title: "SENSOR", cell: func(x api.Sensor) string { return x.Ref }},
-	{title: "RUNTIME", cell: func(x api.Sensor) string { return x.Runtime }},
-	{title: "TRIGGERS", cell: func(x api.Sensor) string { return strings.Join(x.Triggers, ", ") }, flex: true},
-	{title: "DESCRIPTION", cell: func(x api.Sensor) string { return x.Description }, flex: true},
-}
-
-func showSensor(s *sheet, x api.Sensor) {
-	s.field("sensor", x.Ref)
-	s.field("description", x.Description)
-	s.field("runtime", x.Runtime)
-	s.field("entry point", x.EntryPoint)
-	s.field("triggers", strings.Join(x.Triggers, ", "))
-	s.json("config", x.Config)
 }

@@ -60,7 +60,17 @@ var sampleExecutions = []api.Execution{
 		Event: "0199f3a0-7d1c-7000-8000-00000000000a", ExitCode: new(7), Signal: "",
 		Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 7\x1b[31m\nsecond line"}, Output: &streams.Output{StdoutBytes: 10, StderrBytes: 99, Truncated: true, Held: true},
 	},
-	{ID: "0199f3a0-7d1c-7000-8000-000000000003", Action: "core.sleep", Status: streams.Requested, RequestedAt: *at(49 * time.Hour), Position: new(4), Key: "a|b"},
+	{
+		ID: "0199f3a0-7d1c-7000-8000-000000000003", Action: "core.sleep", Status: streams.Requested, RequestedAt: *at(49 * time.Hour), Position: new(4), Key: "a|b",
+		Priority: streams.PriorityHigh, Queue: &api.QueuePlace{Position: 4, EstimatedStartAt: at(-150 * time.Second), EstimateError: new(0.123)},
+	},
+	{
+		ID: "0199f3a0-7d1c-7000-8000-000000000004", Action: "core.sleep", Status: streams.Requested, Attempt: 3, RequestedAt: *at(time.Minute), NotBefore: at(-40 * time.Second),
+		Priority: streams.PriorityNormal, Previous: []streams.Attempt{
+			{Attempt: 1, Status: streams.Failed, Runner: "web1", StartedAt: at(50 * time.Second), EndedAt: at(49 * time.Second), ExitCode: new(7), Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 7"}},
+			{Attempt: 2, Status: streams.Lost, Runner: "web2", StartedAt: at(30 * time.Second), EndedAt: at(10 * time.Second), Error: &streams.Error{Message: "runner web2 is gone"}},
+		},
+	},
 }
 
 var sampleEvent = api.Event{
@@ -69,16 +79,32 @@ var sampleEvent = api.Event{
 	Decisions: []api.Decision{
 		{Rule: "github.label", Outcome: streams.Matched, Execution: "0199f3a0-7d1c-7000-8000-000000000001", Action: "github.label-issue"},
 		{Rule: "github.gate", Outcome: streams.NotMatched, Reason: `event.payload.action == "closed" is false: event.payload.action is "opened"`},
+		{Rule: "github.page", Outcome: streams.Suppressed, Reason: `once per 10m for "web1": execution 0199f3a0-7d1c-7000-8000-000000000002 of event 0199f3a0-7d1c-7000-8000-00000000000b at 2026-01-31T11:58:00.000Z`},
 		{Rule: "github.broken", Outcome: streams.Errored, Reason: "no such key: sender"},
 	},
 }
 
 var sampleQueue = api.Queue{
-	QueueStats: api.QueueStats{Action: "core.sleep", Waiting: 2, Running: 1, Limit: 1, Paused: true, AvgWaitSeconds: 1.25, OldestWaitSeconds: 61, EstimatedDrainSeconds: 0.5},
-	Entries: []api.QueueEntry{
-		{ID: "0199f3a0-7d1c-7000-8000-000000000001", Position: 0, Status: streams.Running, RequestedAt: *at(time.Minute)},
-		{ID: "0199f3a0-7d1c-7000-8000-000000000002", Position: 1, Status: streams.Requested, RequestedAt: *at(time.Second), Key: "web"},
+	QueueStats: api.QueueStats{
+		Action: "core.sleep", Waiting: 2, Running: 1, Delayed: 1, Limit: 1, Rate: "10/m burst 1", Paused: true, PausedUntil: at(-125 * time.Minute), Draining: true,
+		AvgWaitSeconds: 1.25, OldestWaitSeconds: 61, EstimatedDrainSeconds: 250.5, EstimateError: new(0.12), BlockedBy: streams.BlockedByPause,
 	},
+	Entries: []api.QueueEntry{
+		{ID: "0199f3a0-7d1c-7000-8000-000000000001", Position: 0, Status: streams.Running, Attempt: 2, Priority: streams.PriorityNormal, RequestedAt: *at(time.Minute)},
+		{ID: "0199f3a0-7d1c-7000-8000-000000000005", Position: 0, Status: streams.Requested, Attempt: 1, Priority: streams.PriorityNormal, RequestedAt: *at(time.Minute)},
+		{ID: "0199f3a0-7d1c-7000-8000-000000000002", Position: 1, Status: streams.Requested, Attempt: 1, Priority: streams.PriorityHigh, RequestedAt: *at(time.Second), Key: "web"},
+		{ID: "0199f3a0-7d1c-7000-8000-000000000003", Position: 2, Status: streams.Requested, Attempt: 1, Priority: streams.PriorityLow, RequestedAt: *at(61 * time.Second), Key: "web\x1b[2J", EstimatedStartAt: at(-90 * time.Second)},
+		{ID: "0199f3a0-7d1c-7000-8000-000000000004", Position: 0, Status: streams.Requested, Attempt: 3, Priority: streams.PriorityNormal, RequestedAt: *at(time.Hour), NotBefore: at(-40 * time.Second)},
+	},
+	NextCursor: "5",
+}
+
+var sampleQueues = []api.QueueStats{
+	sampleQueue.QueueStats,
+	{Action: "deploy.web", Key: strings.Repeat("a long key ", 5), Running: 3},
+	{Action: "deploy.db", Running: 2, Waiting: 7, Limit: 2, BlockedBy: streams.BlockedByLimit, AvgWaitSeconds: 4, OldestWaitSeconds: 9},
+	{Action: "mail.send", Waiting: 1, BlockedBy: streams.BlockedByRate, OldestWaitSeconds: 2},
+	{Action: "mail.read", Waiting: 1, BlockedBy: streams.BlockedByPause, OldestWaitSeconds: 2},
 }
 
 // render gives what a view of this format and width prints.
@@ -101,11 +127,17 @@ func TestOutputIsAsItWas(t *testing.T) {
 		"failed":        func(v *view) error { return showOne(v, sampleExecutions[1], showExecution) },
 		"waiting":       func(v *view) error { return showOne(v, sampleExecutions[2], showExecution) },
 		"event":         func(v *view) error { return showOne(v, sampleEvent, showEvent) },
+		"retrying":      func(v *view) error { return showOne(v, sampleExecutions[3], showExecution) },
 		"queue":         func(v *view) error { return showOne(v, sampleQueue, showQueue) },
+		"queue-empty": func(v *view) error {
+			return showOne(v, api.Queue{QueueStats: api.QueueStats{Action: "core.echo"}}, showQueue)
+		},
+		"queues": func(v *view) error { return list(v, sampleQueues, "queues with work", queueColumns(now)) },
 		"action": func(v *view) error {
 			return showOne(v, api.Action{
 				Ref: "core.sleep", Pack: "core", Name: "sleep", Description: "Sleep", Runtime: "shell", EntryPoint: "sleep.sh", Timeout: "10m0s",
-				Concurrency: pack.Concurrency{Limit: 2, Key: "params.host"}, Pool: "default", Parameters: json.RawMessage(`{"type":"object"}`),
+				Concurrency: pack.Concurrency{Limit: 2, Key: "params.host"}, Rate: "10/m burst 1", QueueTimeout: "1h0m0s",
+				Retry: &pack.Retry{Attempts: 3, Delay: pack.Duration(10 * time.Second), Backoff: 2, Order: pack.RetryHold}, Pool: "default", Parameters: json.RawMessage(`{"type":"object"}`),
 			}, showAction)
 		},
 	}
@@ -126,7 +158,7 @@ func TestOutputIsAsItWas(t *testing.T) {
 func TestATableFitsItsTerminalAndAPipeGetsAll(t *testing.T) {
 	t.Parallel()
 	long := []api.Pack{{Name: "p", Version: "1.0.0", UpdatedAt: now, Description: strings.Repeat("界e\u0301 ", 60)}}
-	show := func(v *view) error { return list(v, long, "packs", packColumns(v)) }
+	show := func(v *view) error { return list(v, long, "packs", packColumns(v, long)) }
 	for _, width := range []int{40, 60, 80, 200} {
 		for line := range strings.Lines(render(t, formatTable, width, show)) {
 			if w := lipgloss.Width(strings.TrimRight(line, "\n")); w > width {
@@ -232,5 +264,17 @@ func TestTheSecretsOfStdin(t *testing.T) {
 	s := &session{in: strings.NewReader(strings.Repeat("x", maxSecret+1)), errw: io.Discard}
 	if _, err := s.secretValue([]string{"NAME"}); err == nil {
 		t.Error("a value over the limit was taken")
+	}
+}
+
+func TestAValueThatCannotBeMaskedIsPointedOut(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]bool{"abc": true, " ab \n": true, "abcd": false} {
+		var errw strings.Builder
+		s := &session{errw: &errw}
+		s.warnShort("NAME", value)
+		if got := strings.Contains(errw.String(), "NAME has less than 4 bytes"); got != want {
+			t.Errorf("%q: %q", value, errw.String())
+		}
 	}
 }

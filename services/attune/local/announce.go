@@ -17,6 +17,8 @@ const FileName = "attune.json"
 // Announcement is what the file says.
 type Announcement struct {
 	APIURL    string `json:"api_url"`
+	APICA     string `json:"api_ca,omitempty"`   // a file with the API's certificate, when it has one
+	APIName   string `json:"api_name,omitempty"` // that the certificate is for
 	NATSURL   string `json:"nats_url"`
 	NATSCreds string `json:"nats_creds"` // a file
 	Token     string `json:"token"`

@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -41,6 +42,9 @@ type Process struct {
 	Registry *prometheus.Registry
 }
 
+// ErrCutOff ends a service whose connection to NATS is closed for good: the server does not let its user in any more.
+var ErrCutOff = errors.New("NATS ended the connection for good")
+
 // ErrUnknown is returned for a name that no service has.
 var ErrUnknown = errors.New("no such service")
 
@@ -64,6 +68,9 @@ func (p Process) Service(name string) (lifecycle.Named, error) {
 			return err
 		}
 		defer b.Close()
+		ctx, fail := context.WithCancelCause(ctx)
+		defer fail(nil)
+		b.Conn.SetClosedHandler(func(c *nats.Conn) { fail(fmt.Errorf("%w: %w", ErrCutOff, c.LastError())) })
 		s, err := build(ctx, p, b, p.Logger.With(slog.String(logging.Service, name)))
 		if err != nil {
 			return err

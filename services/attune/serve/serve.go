@@ -15,8 +15,12 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/attune/attune/pkg/bus"
@@ -96,9 +100,9 @@ func start(ctx context.Context, cfg config.Config, name, version string, layers 
 		return fmt.Errorf("data folder: %w", err)
 	}
 	p.Connect = func(ctx context.Context, name string) (*bus.Bus, error) {
-		return bus.Connect(ctx, bus.Config{URL: cfg.NATSURL, CredsFile: cfg.NATSCreds, Name: "attune-" + name, Logger: layers.Logger})
+		return bus.Connect(ctx, bus.Config{URL: cfg.NATSURL, CredsFile: cfg.NATSCredsOf(name), CAFile: cfg.NATSCA, Name: "attune-" + name, Logger: layers.Logger})
 	}
-	if err := ensureStreams(ctx, p); err != nil {
+	if err := prepareStreams(ctx, p, name); err != nil {
 		return err
 	}
 	if parts.NeedsDatabase(name) {
@@ -120,22 +124,64 @@ func start(ctx context.Context, cfg config.Config, name, version string, layers 
 	return nil
 }
 
+func scheme(c config.Config) string {
+	if c.HTTPCert != "" {
+		return "https"
+	}
+	return "http"
+}
+
 func listen(ctx context.Context, p *parts.Process) (err error) {
 	if p.Listener, err = net.Listen("tcp", p.Config.HTTPAddr); err != nil {
 		return fmt.Errorf("API on %s: %w; choose another with ATTUNE_HTTP_ADDR", p.Config.HTTPAddr, err)
 	}
-	p.Logger.InfoContext(ctx, "listening", slog.String("url", "http://"+p.Listener.Addr().String()))
+	p.Logger.InfoContext(ctx, "listening", slog.String("url", scheme(p.Config)+"://"+p.Listener.Addr().String()))
 	return nil
 }
 
-// ensureStreams makes what is missing on the bus. Whichever process comes first does it.
-func ensureStreams(ctx context.Context, p parts.Process) error {
-	b, err := p.Connect(ctx, "setup")
+// prepareStreams returns when everything is there on the bus that services work with. The api makes what is missing;
+// the others, whose users may not, wait for that, and the runner, whose user may not even look, does so by itself. A
+// server takes connections before its JetStream answers, and a
+// cluster before it has a leader: it waits for both.
+func prepareStreams(ctx context.Context, p parts.Process, name string) error {
+	if name == parts.Runner {
+		return nil
+	}
+	user, prepare := name, streams.Check
+	if name == parts.API {
+		user = streams.UserSetup
+		prepare = func(ctx context.Context, js jetstream.JetStream) error {
+			return streams.Ensure(ctx, js, streams.Options{Replicas: p.Config.Replicas})
+		}
+	}
+	b, err := p.Connect(ctx, user)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	return streams.Ensure(ctx, b.JS, streams.Options{Replicas: p.Config.Replicas})
+	often := backoff.NewExponentialBackOff()
+	often.MaxInterval = 5 * time.Second
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		err := prepare(ctx, b.JS)
+		if err != nil && !isStarting(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(often), backoff.WithMaxElapsedTime(0),
+		backoff.WithNotify(func(err error, wait time.Duration) {
+			first, _, _ := strings.Cut(err.Error(), "\n") // there may be one for each stream
+			p.Logger.WarnContext(ctx, "bus is not ready", slog.String(logging.Error, first), slog.Duration("retry_in", wait))
+		}))
+	return err
+}
+
+// isStarting tells errors of servers that are not up yet from those that waiting does not mend.
+func isStarting(err error) bool {
+	const unavailable jetstream.ErrorCode = 10008 // the cluster has no leader
+	var api *jetstream.APIError
+	return errors.Is(err, streams.ErrNotReady) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.As(err, &api) && api.ErrorCode == unavailable
 }
 
 func openDatabase(ctx context.Context, p *parts.Process, name string, layers *parts.Layers) (err error) {

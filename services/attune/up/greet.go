@@ -43,7 +43,7 @@ func (m *machine) natsHint() string {
 	if m.nats == nil {
 		return ""
 	}
-	if _, err := natsserver.SaveContext(contextName, m.nats.URL(), m.nats.CredsFile()); err != nil {
+	if _, err := natsserver.SaveContext(contextName, m.nats.URL(), m.nats.CredsFile(), m.cfg.NATSCA); err != nil {
 		m.log.WarnContext(context.Background(), "context for the nats command not saved", slog.Any("error", err))
 		return "(credentials: " + m.nats.CredsFile() + ")"
 	}
@@ -73,5 +73,9 @@ func (m *machine) apiURL() string {
 	if addr.IP.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
+	scheme := "http"
+	if m.cfg.HTTPCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, strconv.Itoa(addr.Port))
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/config"
 	"github.com/attune/attune/pkg/database"
 	"github.com/attune/attune/pkg/lifecycle"
@@ -42,6 +43,8 @@ type machine struct {
 	folder   *local.Folder
 	listener net.Listener
 	token    string
+	apiCA    string // file with the API's certificate, if it has one
+	apiName  string // that the certificate is for
 	layers   *parts.Layers
 	nats     *natsserver.Server // nil when others are used
 	bus      *bus.Bus
@@ -88,7 +91,7 @@ func (m *machine) end(ctx context.Context, errStart error) error {
 
 // start brings everything up, the servers first, then the services, and announces it.
 func (m *machine) start(ctx context.Context) error {
-	if err := m.occupy(); err != nil {
+	if err := m.occupy(ctx); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -104,12 +107,16 @@ func (m *machine) start(ctx context.Context) error {
 }
 
 // occupy takes what only one process can have: the folder and the API's port.
-func (m *machine) occupy() (err error) {
+func (m *machine) occupy(ctx context.Context) (err error) {
 	if m.folder, err = local.Open(m.cfg.DataDir); err != nil {
 		return err
 	}
 	if m.token, err = m.folder.Token(m.cfg.Token); err != nil {
 		return err
+	}
+	if m.cfg.HTTPCert == "" && !isLoopback(m.cfg.HTTPAddr) {
+		m.log.WarnContext(ctx, "the API listens beyond this machine and in the clear; set ATTUNE_HTTP_CERT and ATTUNE_HTTP_KEY, or put a proxy before it",
+			slog.String("address", m.cfg.HTTPAddr))
 	}
 	m.listener, err = net.Listen("tcp", m.cfg.HTTPAddr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -166,7 +173,7 @@ func (m *machine) startNATS(run, ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if m.bus, err = m.connect(ctx, "up"); err != nil {
+	if m.bus, err = m.connect(ctx, streams.UserSetup); err != nil {
 		return err
 	}
 	m.layers.Closing(run, "connection to NATS", m.bus.Close)
@@ -196,6 +203,7 @@ func (m *machine) streamOptions() (streams.Options, error) {
 func (m *machine) embedNATS(run context.Context) (err error) {
 	m.nats, err = natsserver.Start(natsserver.Config{
 		Dir: filepath.Join(m.folder.Dir, "nats"), Addr: m.cfg.NATSAddr, SyncSlow: m.cfg.Sync == "interval", Logger: m.log,
+		TLS: natsserver.TLS{Cert: m.cfg.NATSCert, Key: m.cfg.NATSKey, CA: m.cfg.NATSCA},
 	})
 	if errors.Is(err, natsserver.ErrPortTaken) {
 		return fmt.Errorf("%w; choose another with --nats HOST:PORT (or ATTUNE_NATS_ADDR), port 0 takes a free one", err)
@@ -203,14 +211,23 @@ func (m *machine) embedNATS(run context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	m.cfg.NATSURL, m.cfg.NATSCreds = m.nats.URL(), m.nats.CredsFile()
+	m.cfg.NATSURL, m.cfg.NATSCreds = m.nats.URL(), m.nats.UsersDir()
+	if m.cfg.NATSCert == "" && !isLoopback(m.cfg.NATSAddr) {
+		m.log.WarnContext(run, "NATS listens beyond this machine and in the clear; set ATTUNE_NATS_CERT and ATTUNE_NATS_KEY", slog.String("address", m.cfg.NATSAddr))
+	}
 	m.layers.Add(run, lifecycle.Named{Name: "nats", Service: m.nats})
 	return nil
 }
 
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+}
+
 // connect makes a connection for one service, past the network when the server is in this process.
 func (m *machine) connect(ctx context.Context, name string) (*bus.Bus, error) {
-	c := bus.Config{URL: m.cfg.NATSURL, CredsFile: m.cfg.NATSCreds, Name: "attune-" + name, Logger: m.log}
+	c := bus.Config{URL: m.cfg.NATSURL, CredsFile: m.cfg.NATSCredsOf(name), CAFile: m.cfg.NATSCA, Name: "attune-" + name, Logger: m.log}
 	if m.nats != nil {
 		c.InProcess = m.nats.InProcess()
 	}
@@ -231,15 +248,35 @@ func (m *machine) startServices(ctx context.Context) error {
 		}
 		m.layers.Add(ctx, services...)
 	}
-	if err := awaitReady(ctx, m.apiURL()); err != nil {
+	c, err := m.client()
+	if err != nil {
 		return err
 	}
-	return m.installShipped(ctx)
+	defer c.Close()
+	if err := awaitReady(ctx, c); err != nil {
+		return err
+	}
+	return m.installShipped(ctx, c)
+}
+
+// client talks to the API of this process.
+func (m *machine) client() (*client.Client, error) {
+	if m.cfg.HTTPCert != "" {
+		file, errAbs := filepath.Abs(m.cfg.HTTPCert)
+		name, errName := client.NameIn(m.cfg.HTTPCert)
+		if err := errors.Join(errAbs, errName); err != nil {
+			return nil, err
+		}
+		m.apiCA, m.apiName = file, name
+	}
+	return client.New(client.Config{
+		URL: m.apiURL(), CAFile: m.apiCA, ServerName: m.apiName, Token: m.token, Agent: "attune-up",
+	})
 }
 
 func (m *machine) announce() error {
 	return m.folder.Announce(local.Announcement{
-		APIURL: m.apiURL(), NATSURL: m.cfg.NATSURL, NATSCreds: m.cfg.NATSCreds, Token: m.token,
+		APIURL: m.apiURL(), APICA: m.apiCA, APIName: m.apiName, NATSURL: m.cfg.NATSURL, NATSCreds: m.cfg.NATSCredsOf(streams.UserPeople), Token: m.token,
 		PID: os.Getpid(), Version: m.version,
 	})
 }

@@ -3,17 +3,20 @@ package up
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
+
+	"github.com/attune/attune/pkg/client"
 )
 
+// readyPatience bounds one question whether the API is ready.
+const readyPatience = 5 * time.Second
+
 // awaitReady returns when the API says that everything it needs is there.
-func awaitReady(ctx context.Context, api string) error {
+func awaitReady(ctx context.Context, c *client.Client) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if isReady(ctx, api) {
+		if isReady(ctx, c) {
 			return nil
 		}
 		select {
@@ -24,18 +27,17 @@ func awaitReady(ctx context.Context, api string) error {
 	}
 }
 
-func isReady(ctx context.Context, api string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func isReady(ctx context.Context, c *client.Client) bool {
+	ctx, cancel := context.WithTimeout(ctx, readyPatience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, api+"/readyz", nil)
+	h, err := c.Ready(ctx)
 	if err != nil {
 		return false
 	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return false
+	for _, check := range h.Checks {
+		if !check.OK {
+			return false
+		}
 	}
-	defer res.Body.Close()               //nolint:errcheck // it was read
-	_, _ = io.Copy(io.Discard, res.Body) // so that the connection can be used again
-	return res.StatusCode == http.StatusOK
+	return true
 }

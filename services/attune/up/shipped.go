@@ -3,52 +3,47 @@ package up
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/packs"
+	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/logging"
-	"github.com/attune/attune/pkg/pack"
 )
 
-// installShipped installs the packs that ship with this program, the way any other pack is installed.
-func (m *machine) installShipped(ctx context.Context) error {
-	c, err := client.New(client.Config{URL: m.apiURL(), Token: m.token, Agent: "attune-up"})
+// installNow puts a pack in service at once: nobody waits for interpreters that a machine may not even have.
+func installNow(ctx context.Context, c *client.Client, archive []byte) (api.PackInstalled, error) {
+	started, err := c.StartInstall(ctx, archive, client.Install{Source: "shipped", Switch: api.SwitchNow, Wait: shippedWait})
 	if err != nil {
-		return err
+		return started, err
 	}
-	defer c.Close()
-	for _, name := range packs.Shipped() {
-		archive, err := archiveShipped(name)
-		if err != nil {
-			return fmt.Errorf("shipped pack %s: %w", name, err)
-		}
-		done, err := c.InstallPack(ctx, archive, "shipped")
-		if err != nil {
-			return fmt.Errorf("shipped pack %s: %w", name, err)
-		}
-		m.log.DebugContext(ctx, "shipped pack in place", slog.String(logging.Pack, name), slog.String("change", done.Change))
-	}
-	return nil
+	return c.AwaitInstall(ctx, started, nil)
 }
 
-func archiveShipped(name string) ([]byte, error) {
-	tree, err := fs.Sub(packs.FS, name)
+// shippedWait is how long one answer may take until a shipped pack is in service, which is a matter of moments.
+const shippedWait = 10 * time.Second
+
+// installShipped installs the packs that ship with this program, the way any other pack is installed.
+func (m *machine) installShipped(ctx context.Context, c *client.Client) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, name := range packs.Shipped() {
+		g.Go(func() error { return m.installOne(ctx, c, name) })
+	}
+	return g.Wait()
+}
+
+func (m *machine) installOne(ctx context.Context, c *client.Client, name string) error {
+	archive, err := packs.Archive(name)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("shipped pack %s: %w", name, err)
 	}
-	dir, err := os.MkdirTemp("", "attune-pack-")
+	done, err := installNow(ctx, c, archive)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("shipped pack %s: %w", name, err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a copy in the system's temporary folder
-	folder := filepath.Join(dir, name)
-	if err := os.CopyFS(folder, tree); err != nil {
-		return nil, err
-	}
-	_, archive, err := pack.Archive(folder)
-	return archive, err
+	m.log.DebugContext(ctx, "shipped pack in place", slog.String(logging.Pack, name), slog.String("change", done.Change))
+	return nil
 }

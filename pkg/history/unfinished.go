@@ -1,0 +1,72 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Unfinished lists the executions that history has not seen end, oldest first.
+func (s *Store) Unfinished(ctx context.Context) ([]Unfinished, error) {
+	rows, err := s.pool.Query(ctx, `SELECT id::text, action, status, attempt FROM executions
+		WHERE status IN ('requested', 'running', 'canceling') ORDER BY requested_at, id`)
+	if err != nil {
+		return nil, fmt.Errorf("list unfinished executions: %w", err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByName[Unfinished])
+	if err != nil {
+		return nil, fmt.Errorf("list unfinished executions: %w", err)
+	}
+	return out, nil
+}
+
+// unfinishedAt is an unfinished execution with its place in the order of lists.
+type unfinishedAt struct {
+	Unfinished
+	RequestedAt time.Time `db:"requested_at"`
+}
+
+// ListUnfinished gives a page of the executions that the filter chooses, newest first, and the cursor of the next
+// page. It returns ErrBadCursor.
+func (s *Store) ListUnfinished(ctx context.Context, f UnfinishedFilter, p Page) (items []Unfinished, next string, err error) {
+	args, err := f.arguments(p)
+	if err != nil {
+		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
+	}
+	rows, err := s.pool.Query(ctx, query("list_unfinished"), append(args, p.limit()+1)...)
+	if err != nil {
+		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[unfinishedAt])
+	if err != nil {
+		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
+	}
+	for _, r := range found[:min(len(found), p.limit())] {
+		items = append(items, r.Unfinished)
+	}
+	if len(found) > p.limit() {
+		last := found[p.limit()-1]
+		next, err = cursor{at: last.RequestedAt, id: last.ID}.encode()
+	}
+	return items, next, err
+}
+
+// CountUnfinished counts the executions that the filter chooses, from the page's cursor on. It returns ErrBadCursor.
+func (s *Store) CountUnfinished(ctx context.Context, f UnfinishedFilter, p Page) (int, error) {
+	args, err := f.arguments(p)
+	if err != nil {
+		return 0, fmt.Errorf("count unfinished executions: %w", err)
+	}
+	var n int
+	if err := s.pool.QueryRow(ctx, query("count_unfinished"), args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count unfinished executions: %w", err)
+	}
+	return n, nil
+}
+
+func (f UnfinishedFilter) arguments(p Page) ([]any, error) {
+	at, id, err := p.place()
+	return []any{null(f.Action), null(f.Rule), f.Statuses, nullTime(f.Before), at, id, f.Packs}, err
+}

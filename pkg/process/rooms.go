@@ -1,0 +1,204 @@
+package process
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/attune/attune/pkg/sandbox"
+)
+
+// spareRooms is how many rooms are made in advance: to make one takes about as long as to start a program.
+const spareRooms = 4
+
+// retryRoom is how long nothing is made in advance after a room could not be made.
+const retryRoom = time.Second
+
+// errNoSandbox is returned when a program is to have a sandbox and its launcher has none.
+var errNoSandbox = errors.New("the launcher has no sandbox")
+
+// room is a namespace in which one program runs. A nil room is none.
+type room struct {
+	*sandbox.Room
+	mark mark // of its first process, and of the program that comes into it
+}
+
+// rooms are those that wait for a program.
+type rooms struct {
+	spare   chan *room
+	leaving *sync.WaitGroup // rooms that are being dissolved
+}
+
+func newRooms() rooms { return rooms{spare: make(chan *room, spareRooms), leaving: &sync.WaitGroup{}} }
+
+// prepareRooms keeps rooms ready.
+func (l *Launcher) prepareRooms() {
+	for {
+		r, err := l.newRoom()
+		if err != nil {
+			l.log.Warn("no room could be made in advance", slog.Any("error", err))
+			if !l.pause(retryRoom) {
+				return
+			}
+			continue
+		}
+		select {
+		case l.rooms.spare <- r:
+		case <-l.stop:
+			l.leave(r)
+			return
+		}
+	}
+}
+
+// pause waits, and tells whether the launcher is still there.
+func (l *Launcher) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.stop:
+		return false
+	}
+}
+
+// newRoom makes a room, whose first process has a mark like a program: a guard kills it, and with it everything.
+func (l *Launcher) newRoom() (*room, error) {
+	r := &room{}
+	l.mu.Lock()
+	r.mark = l.nextMark()
+	l.mu.Unlock()
+	var first int
+	var err error
+	r.Room, err = l.sandbox.NewRoom(func(pid int) {
+		first = pid
+		l.mu.Lock()
+		l.mains[pid] = struct{}{}
+		l.mu.Unlock()
+		r.mark.set(pid)
+	})
+	if err != nil {
+		l.mu.Lock()
+		delete(l.mains, first)
+		l.mu.Unlock()
+		return nil, err
+	}
+	return r, nil
+}
+
+// enter gives a run a room, if its program has a user of its own: it is marked as the room is.
+func (l *Launcher) enter(r *run) (err error) {
+	if l.sandbox == nil {
+		return errNoSandbox
+	}
+	if r.spec.Sandbox.User == 0 || !l.sandbox.Rooms() {
+		return nil
+	}
+	if r.room, err = l.takeRoom(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.runs, r.mark)
+	r.mark = r.room.mark
+	l.runs[r.mark] = r
+	return nil
+}
+
+// takeRoom gives a spare room that shows what rooms have to show by now, or a fresh one.
+func (l *Launcher) takeRoom() (*room, error) {
+	for {
+		select {
+		case r := <-l.rooms.spare:
+			if !l.sandbox.Stale(r.Room) {
+				return r, nil
+			}
+			l.leave(r)
+		default:
+			return l.newRoom()
+		}
+	}
+}
+
+// leave dissolves a room, in the background: nothing but its first process is in it any more, or nothing that matters.
+func (l *Launcher) leave(r *room) {
+	if r == nil {
+		return
+	}
+	r.Kill()
+	l.rooms.leaving.Go(func() {
+		waitFor(r.PID, unix.WEXITED)
+		l.mu.Lock()
+		reap(r.PID, nil)
+		delete(l.mains, r.PID)
+		l.mu.Unlock()
+		r.Close()
+	})
+}
+
+// release removes a group of a program that has ended. What was killed with it may need a moment to be gone.
+func (l *Launcher) release(g *sandbox.Group) {
+	if g.Release() {
+		return
+	}
+	l.rooms.leaving.Go(func() {
+		for range releases {
+			time.Sleep(killPause) //nolint:forbidigo // the kernel tells nobody when the last has gone
+			if g.Release() {
+				return
+			}
+		}
+		l.log.Warn("a control group was left behind")
+	})
+}
+
+// releases is how often it is tried, a killPause apart.
+const releases = 500
+
+// dissolveRooms ends the spare ones and returns when all have gone.
+func (l *Launcher) dissolveRooms() {
+	for {
+		select {
+		case r := <-l.rooms.spare:
+			l.leave(r)
+		default:
+			l.rooms.leaving.Wait()
+			return
+		}
+	}
+}
+
+// inner gives what the sandbox knows of.
+func (r *room) inner() *sandbox.Room {
+	if r == nil {
+		return nil
+	}
+	return r.Room
+}
+
+// holds tells whether a process is one of the room, but for the first.
+func (r *room) holds(pid int) bool { return pid != r.PID && r.Holds(pid) }
+
+// kill ends everything in the room.
+func (r *room) kill() {
+	if r != nil {
+		r.Kill()
+	}
+}
+
+// populated tells whether anything outlived the program: its orphans have come to the room's first process, which
+// keeps none that have ended.
+func (r *room) populated() bool {
+	first := strconv.Itoa(r.PID)
+	list, err := os.ReadFile("/proc/" + first + "/task/" + first + "/children")
+	if err != nil {
+		return len(orphans(r.PID)) > 0 // not every kernel has the file
+	}
+	return len(list) > 0
+}

@@ -1,0 +1,101 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// denied are the system calls that no program of an action needs, and that fail with EPERM: those by which a program
+// looks into others, changes what the system is, or reaches parts of the kernel that exploits begin with.
+var denied = append([]uintptr{
+	unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_KCMP,
+	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_USERFAULTFD, unix.SYS_FANOTIFY_INIT,
+	unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_MOVE_MOUNT, unix.SYS_OPEN_TREE,
+	unix.SYS_FSOPEN, unix.SYS_FSCONFIG, unix.SYS_FSMOUNT, unix.SYS_FSPICK, unix.SYS_MOUNT_SETATTR, unix.SYS_OPEN_BY_HANDLE_AT,
+	unix.SYS_UNSHARE, unix.SYS_SETNS,
+	unix.SYS_ADD_KEY, unix.SYS_REQUEST_KEY, unix.SYS_KEYCTL,
+	unix.SYS_KEXEC_LOAD, unix.SYS_KEXEC_FILE_LOAD, unix.SYS_INIT_MODULE, unix.SYS_FINIT_MODULE, unix.SYS_DELETE_MODULE,
+	unix.SYS_SWAPON, unix.SYS_SWAPOFF, unix.SYS_REBOOT, unix.SYS_ACCT, unix.SYS_QUOTACTL, unix.SYS_QUOTACTL_FD, unix.SYS_SYSLOG,
+}, deniedHere...)
+
+// missing are the system calls that a program is to take for not there, so that it uses others in their place.
+// The flags of clone3 are in memory, where no filter sees them.
+var missing = []uintptr{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}
+
+// namespaces are the flags of clone that make one.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
+	unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// Where the kernel's seccomp_data has what.
+const (
+	dataNumber = 0
+	dataArch   = 4
+	dataArg0   = 16 // its lower half: both architectures are little endian
+)
+
+// Instructions of a filter.
+const (
+	opLoad   = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+	opEqual  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+	opAtMost = unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K
+	opAny    = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
+	opReturn = unix.BPF_RET | unix.BPF_K
+
+	allow  = unix.SECCOMP_RET_ALLOW
+	refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
+	unknow = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	kill   = unix.SECCOMP_RET_KILL_PROCESS
+)
+
+func load(at uint32) unix.SockFilter             { return unix.SockFilter{Code: opLoad, K: at} }
+func give(verdict uint32) unix.SockFilter        { return unix.SockFilter{Code: opReturn, K: verdict} }
+func unless(op uint16, k uint32) unix.SockFilter { return unix.SockFilter{Code: op, K: k, Jf: 1} }
+
+// filter is the program that judges every system call. Programs of another architecture, whose numbers mean other
+// calls, are killed at their first one.
+func filter() []unix.SockFilter {
+	f := []unix.SockFilter{
+		load(dataArch),
+		{Code: opEqual, K: auditArch, Jt: 1},
+		give(kill),
+		load(dataNumber), unless(opAtMost, lastNumber), give(unknow),
+	}
+	for _, n := range denied {
+		f = append(f, unless(opEqual, uint32(n)), give(refuse))
+	}
+	for _, n := range missing {
+		f = append(f, unless(opEqual, uint32(n)), give(unknow))
+	}
+	return slices.Concat(f, filterClone(), filterPtrace(), []unix.SockFilter{give(allow)})
+}
+
+// filterClone refuses new namespaces.
+func filterClone() []unix.SockFilter {
+	return []unix.SockFilter{
+		{Code: opEqual, K: unix.SYS_CLONE, Jf: 4}, load(dataArg0), unless(opAny, namespaces), give(refuse), give(allow),
+	}
+}
+
+// filterPtrace leaves what a launcher needs of tracing: a program stops at its exec until it is let go. With these two
+// nobody looks into anything.
+func filterPtrace() []unix.SockFilter {
+	return []unix.SockFilter{
+		{Code: opEqual, K: unix.SYS_PTRACE, Jf: 5},
+		load(dataArg0),
+		{Code: opEqual, K: unix.PTRACE_TRACEME, Jt: 1},
+		unless(opEqual, unix.PTRACE_DETACH), give(allow), give(refuse),
+	}
+}
+
+// filterCalls puts the calling thread, and what it starts, under a filter. It must have no_new_privs.
+func filterCalls(f []unix.SockFilter) error {
+	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]} //nolint:gosec // it is short
+	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return fmt.Errorf("seccomp: %w", errno)
+	}
+	return nil
+}

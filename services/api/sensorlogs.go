@@ -1,0 +1,73 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/attune/attune/pkg/access"
+	wire "github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/logs"
+	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/streams"
+)
+
+func (s *Server) routeSensorLogs(a huma.API) {
+	o := op(mayAt(access.View, access.Sensors, "ref", "sensor"), http.MethodGet, "/sensors/{ref}/logs", "read-sensor-log", "Sensors", "Read the log of a sensor: what it wrote to its standard error output",
+		http.StatusNotFound, http.StatusTooManyRequests)
+	o.Description = "The log of one start, by default the last one; the header Attune-Log names it. The header Attune-Offset says where the answer " +
+		"begins in it; add what was received to it to resume. Following ends with the start. An answer that is cut off was not the end."
+	register(s, a, o, s.readSensorLog)
+	documentAnswer(a, o, "text/plain")
+}
+
+type sensorLogInput struct {
+	ByRef
+	Log    string `query:"log" doc:"Of this start: log, or one of logs, of the sensor; the last one when absent"`
+	Offset int64  `query:"offset" minimum:"0" doc:"First byte wanted"`
+	Tail   int    `query:"tail" minimum:"0" maximum:"1000000" doc:"Only the last so many lines; 0 means all"`
+	Follow bool   `query:"follow" doc:"Go on until the start has ended"`
+}
+
+func (s *Server) readSensorLog(ctx context.Context, in *sensorLogInput) (*huma.StreamResponse, error) {
+	x, err := s.sensor(ctx, in.Ref)
+	if err != nil {
+		return nil, err
+	}
+	id := textOr(in.Log, x.Log)
+	if in.Log != "" && in.Log != x.Log && !slices.Contains(x.Logs, in.Log) {
+		return nil, notFound("log", in.Log)
+	}
+	if id == "" {
+		return s.streaming(func(_ context.Context, w http.ResponseWriter, _ *http.Request) error { // it was never started
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}), nil
+	}
+	serve := s.serveLog(logs.Request{
+		Execution: id, Stream: logs.Stderr, Offset: in.Offset, Tail: in.Tail, Follow: in.Follow,
+		Ended: func(ctx context.Context) (bool, error) { return s.logEnded(ctx, in.Ref, id) },
+	})
+	return s.streaming(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set(wire.HeaderLog, id)
+		return serve(ctx, w, r)
+	}), nil
+}
+
+// logEnded tells whether nothing more is written to a log of a sensor.
+func (s *Server) logEnded(ctx context.Context, text, id string) (bool, error) {
+	ref, err := pack.ParseRef(text)
+	if err != nil {
+		return true, nil
+	}
+	live, err := onBus(ctx, s, func(ctx context.Context) (liveSensors, error) { return s.liveSensors(ctx, ref.String()) })
+	if err != nil {
+		return false, err
+	}
+	st := live.states[ref.String()]
+	writing := st.Status == streams.SensorStarting || st.Status == streams.SensorRunning
+	return st.Log != id || !writing || !live.hosts[st.Owner], nil
+}
