@@ -30,7 +30,7 @@ func newJetStream(t *testing.T) jetstream.JetStream {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("server is not ready")
 	}
 	nc, err := nats.Connect("", nats.InProcessServer(s))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -97,19 +98,19 @@ func TestFollowDeliversWithinATenthOfASecond(t *testing.T) {
 		}
 		close(arrived)
 	}()
-	var worst time.Duration
-	for i := range 20 {
+	took := make([]time.Duration, 20)
+	for i := range took {
 		wrote := time.Now()
 		write(t, w.Stdout(), fmt.Appendf(nil, "line %d\n", i))
-		worst = max(worst, (<-arrived).Sub(wrote))
+		took[i] = (<-arrived).Sub(wrote)
 	}
+	slices.Sort(took)
 	closeWriter(t, w)
 	if _, more := <-arrived; more {
 		t.Error("something came after the end")
 	}
-	t.Logf("slowest delivery %v", worst)
-	if worst > 500*time.Millisecond { // what is promised is 100 ms; a loaded machine gets more
-		t.Errorf("slowest delivery took %v", worst)
+	if median := took[len(took)/2]; median > 100*time.Millisecond { // the slowest say how busy the machine is
+		t.Errorf("deliveries took %v", took)
 	}
 }
 

@@ -39,7 +39,7 @@ import (
 
 const (
 	token    = "a token of the tests"
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 var quiet = slog.New(slog.DiscardHandler)

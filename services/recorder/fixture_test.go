@@ -22,7 +22,7 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-const patience = 20 * time.Second
+const patience = time.Minute
 
 type fixture struct {
 	*bus.Bus

@@ -89,12 +89,12 @@ func TestAKilledRunnerLeavesNothingRunning(t *testing.T) {
 	was := d.running(id).Runner
 	eventually(t, patience, "it runs", func() bool { return alive("sleep\x00"+seconds) == 2 })
 	kill()
-	eventually(t, 2*time.Second, "its processes are gone", func() bool { return alive("sleep\x00"+seconds) == 0 })
+	eventually(t, 20*time.Second, "its processes are gone", func() bool { return alive("sleep\x00"+seconds) == 0 })
 	if got := d.runners(); len(got) != 1 || got[0] != was {
 		t.Fatalf("entries %v, want %s until it expires", got, was)
 	}
 	r := d.start(func(c *runner.Config) { c.DataDir = dir })
-	eventually(t, 5*time.Second, "its successor removes its entry", func() bool {
+	eventually(t, 20*time.Second, "its successor removes its entry", func() bool {
 		got := d.runners()
 		return len(got) == 1 && got[0] == r.Name()
 	})

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds what a test waits for.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // desk stands for everything around a runner: it requests, dispatches and sees what happens.
 type desk struct {

@@ -21,7 +21,8 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// patience is how long a test waits before it fails: far longer than anything takes on a busy machine.
+// patience is how long a test waits for the next thing to happen before it fails: far longer than anything takes on
+// a busy machine.
 const patience = 90 * time.Second
 
 // world is a server with everything that a test watches.
@@ -108,10 +109,10 @@ func (w *world) awaitStatus(id string, status streams.Status) execution.Fact {
 	return found
 }
 
-// until waits until what is asked of the facts since the last question is true.
+// until waits until what is asked of the facts since the last question is true. It waits as long as facts come:
+// how long ten thousand executions take is the disk's affair.
 func (w *world) until(what string, ok func([]execution.Fact) bool) {
 	w.t.Helper()
-	timeout := time.After(patience)
 	from := 0
 	for {
 		w.mu.Lock()
@@ -123,7 +124,7 @@ func (w *world) until(what string, ok func([]execution.Fact) bool) {
 		}
 		select {
 		case <-changed:
-		case <-timeout:
+		case <-time.After(patience):
 			w.t.Fatalf("waited in vain for %s", what)
 		}
 	}

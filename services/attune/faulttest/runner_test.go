@@ -14,7 +14,7 @@ import (
 
 // How soon things must be noticed.
 const (
-	soonGone = 5 * time.Second  // the processes of a dead runner: 2 s are promised, and dozens of processes compete here
+	soonGone = 20 * time.Second // the processes of a dead runner: 2 s are promised, and dozens of processes compete here
 	slotFree = 15 * time.Second // the slot of what it ran
 )
 
