@@ -51,6 +51,10 @@ type Execution struct {
 	PackDigest  string            `json:"pack_digest,omitempty"`
 	CanceledBy  string            `json:"canceled_by,omitempty"`
 	Output      *streams.Output   `json:"output,omitempty"`
+	LogBytes    int64             `json:"log_bytes,omitempty" doc:"How long its log is, both streams together."`
+	Incomplete  bool              `json:"log_incomplete,omitempty" doc:"Not all of its log could be stored when it ended."`
+	RemovedAt   *time.Time        `json:"log_removed_at,omitempty" doc:"When retention removed its log."`
+	RemovedBy   string            `json:"log_removed_by,omitempty" doc:"The policy that had its log removed."`
 	Position    *int              `json:"position,omitempty" doc:"Place in line while it waits: 1 is next. Only where one execution is shown."`
 	Queue       *QueuePlace       `json:"queue,omitempty" doc:"Its place in line while it waits, with an estimate. Only where one execution is shown."`
 }
@@ -68,13 +72,17 @@ func FromFact(f streams.Fact, parameters json.RawMessage) Execution {
 	if f.Status != streams.Requested {
 		f.NotBefore = nil // it has started
 	}
-	return Execution{
+	x := Execution{
 		ID: f.ID, Action: f.Action, Status: f.Status, Attempt: f.Attempt, Parameters: parameters, Result: f.Result,
 		Error: f.Error, ExitCode: f.ExitCode, Signal: f.Signal, RequestedAt: f.RequestedAt, RequestedBy: f.RequestedBy,
 		StartedAt: f.StartedAt, EndedAt: f.EndedAt, Runner: f.Runner, Rule: f.Rule, Event: f.Event, RetryOf: f.RetryOf,
 		Key: f.Key, Pool: placement.Pool(f.Pool), PackDigest: f.PackDigest, CanceledBy: f.By, Output: f.Output,
 		Priority: priority, NotBefore: f.NotBefore, Previous: f.Previous,
 	}
+	if f.Output != nil {
+		x.LogBytes, x.Incomplete = f.Output.LogBytes, f.Output.Incomplete
+	}
+	return x
 }
 
 // CancelRequest cancels all executions that fit it. At least one of Action, Rule, Statuses and OlderThan is

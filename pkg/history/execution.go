@@ -40,6 +40,10 @@ type Execution struct {
 	NotBefore *time.Time        `json:"not_before,omitempty" db:"not_before"`
 	Previous  []streams.Attempt `json:"previous,omitempty" db:"previous"` // the attempts before this one, oldest first
 	Terms     Terms             `json:"terms,omitzero" db:"terms"`
+
+	LogSettledAt *time.Time `json:"log_settled_at,omitempty" db:"log_settled_at"` // from then on nothing is added to the log
+	LogRemovedAt *time.Time `json:"log_removed_at,omitempty" db:"log_removed_at"`
+	LogRemovedBy string     `json:"log_removed_by,omitempty" db:"log_removed_by"` // the policy that had it removed
 }
 
 // Terms are what the action and the requester said of admission and retries.

@@ -151,6 +151,9 @@ type factColumns struct {
 	canceledBy, priorities          []string
 	notBefore                       []*time.Time
 	previous, terms, seqs           []string
+	logs, stored                    []int64
+	incomplete                      []bool
+	settled                         []*time.Time
 }
 
 func (c *factColumns) columns() []any {
@@ -159,6 +162,7 @@ func (c *factColumns) columns() []any {
 		c.rules, c.events, c.retries, c.hops, c.parameters, c.runners, c.started, c.ended, c.codes, c.signals, c.results,
 		c.classes, c.messages, c.stdout, c.stderr, c.truncated, c.held, c.canceledBy,
 		c.priorities, c.notBefore, c.previous, c.terms, c.seqs,
+		c.logs, c.stored, c.incomplete, c.settled,
 	}
 }
 
@@ -175,6 +179,7 @@ func (c *factColumns) add(m *merged) error {
 	c.canceledBy = append(c.canceledBy, clean(f.By))
 	c.addEnd(f)
 	c.addOutput(f.Output)
+	c.settled = append(c.settled, settled(f))
 	return c.addTerms(f)
 }
 
@@ -240,6 +245,22 @@ func (c *factColumns) addOutput(o *streams.Output) {
 	c.stderr = append(c.stderr, o.StderrBytes)
 	c.truncated = append(c.truncated, o.Truncated)
 	c.held = append(c.held, o.Held)
+	c.logs = append(c.logs, o.LogBytes)
+	c.stored = append(c.stored, o.StoredBytes)
+	c.incomplete = append(c.incomplete, o.Incomplete)
+}
+
+// settled is when an execution's log became all that it will be: at its end, unless its runner could not say that
+// the log is stored, because it is lost, gave up, or had no part in the end.
+func settled(f streams.Fact) *time.Time {
+	ran := f.StartedAt != nil || f.Attempt > 1
+	switch {
+	case !execution.Final(f.Status), f.Status == streams.Lost, f.Output == nil && ran, f.Output != nil && f.Output.Incomplete:
+		return nil
+	case f.EndedAt == nil:
+		return &f.At
+	}
+	return f.EndedAt
 }
 
 // started is when the attempt started. One that runs has, whatever its fact left out.

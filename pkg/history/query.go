@@ -21,6 +21,9 @@ type executionRow struct {
 	StderrBytes  int64  `db:"stderr_bytes"`
 	Truncated    bool   `db:"output_truncated"`
 	Held         bool   `db:"output_held"`
+	LogBytes     int64  `db:"log_bytes"`
+	StoredBytes  int64  `db:"stored_bytes"`
+	Incomplete   bool   `db:"log_incomplete"`
 }
 
 func (r executionRow) execution() Execution {
@@ -28,9 +31,13 @@ func (r executionRow) execution() Execution {
 	if r.ErrorClass != "" {
 		e.Error = &streams.Error{Class: r.ErrorClass, Message: r.ErrorMessage}
 	}
-	e.Output = streams.Output{StdoutBytes: r.StdoutBytes, StderrBytes: r.StderrBytes, Truncated: r.Truncated, Held: r.Held}
+	e.Output = streams.Output{
+		StdoutBytes: r.StdoutBytes, StderrBytes: r.StderrBytes, Truncated: r.Truncated, Held: r.Held,
+		LogBytes: r.LogBytes, StoredBytes: r.StoredBytes, Incomplete: r.Incomplete,
+	}
 	e.ChangedAt, e.RequestedAt = e.ChangedAt.UTC(), e.RequestedAt.UTC()
 	e.StartedAt, e.EndedAt, e.NotBefore = utc(e.StartedAt), utc(e.EndedAt), utc(e.NotBefore)
+	e.LogSettledAt, e.LogRemovedAt = utc(e.LogSettledAt), utc(e.LogRemovedAt)
 	if len(e.Previous) == 0 {
 		e.Previous = nil
 	}

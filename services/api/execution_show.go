@@ -51,7 +51,7 @@ func (s *Server) listExecutions(ctx context.Context, in *executionFilter) (*repl
 	}
 	page := wire.Page[wire.Execution]{Items: make([]wire.Execution, len(found.Items)), NextCursor: found.Next}
 	for i, e := range found.Items {
-		page.Items[i] = wire.FromFact(e.Fact(), nil)
+		page.Items[i] = fromHistory(e)
 	}
 	return answer(page), nil
 }
@@ -127,7 +127,7 @@ func (s *Server) past(ctx context.Context, id string) (wire.Execution, error) {
 	if err != nil {
 		return wire.Execution{}, err
 	}
-	return wire.FromFact(e.Fact(), nil), nil
+	return fromHistory(e), nil
 }
 
 // present is what the bus knows. An execution whose action is known costs less to look up.

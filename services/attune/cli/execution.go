@@ -246,6 +246,19 @@ func showEnd(s *sheet, x api.Execution) {
 			s.field("left behind", "a process kept the output open after the end and was killed")
 		}
 	}
+	showLog(s, x)
+}
+
+// showLog adds what is kept of an execution's output.
+func showLog(s *sheet, x api.Execution) {
+	if x.LogBytes > 0 && x.Output != nil {
+		s.field("log", fmt.Sprintf("%d bytes, %d stored", x.LogBytes, x.Output.StoredBytes))
+	}
+	if x.Incomplete {
+		s.field("incomplete", "the log store did not answer; what is kept says where")
+	}
+	s.time("log removed", x.RemovedAt)
+	s.field("removed by", x.RemovedBy)
 }
 
 func executionRetry(a *app) *cobra.Command {

@@ -58,7 +58,8 @@ var sampleExecutions = []api.Execution{
 		ID: "0199f3a0-7d1c-7000-8000-000000000002", Action: "github.release-notes", Status: streams.Failed, Attempt: 2, RequestedAt: *at(3 * time.Hour),
 		StartedAt: at(3 * time.Hour), EndedAt: at(3*time.Hour - 61*time.Second), RequestedBy: "rule", Rule: "github.draft-release-notes",
 		Event: "0199f3a0-7d1c-7000-8000-00000000000a", ExitCode: new(7), Signal: "",
-		Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 7\x1b[31m\nsecond line"}, Output: &streams.Output{StdoutBytes: 10, StderrBytes: 99, Truncated: true, Held: true},
+		Error: &streams.Error{Class: streams.ClassExitStatus, Message: "exit status 7\x1b[31m\nsecond line"}, Output: &streams.Output{StdoutBytes: 10, StderrBytes: 99, Truncated: true, Held: true, LogBytes: 60, StoredBytes: 400, Incomplete: true},
+		LogBytes: 60, Incomplete: true, RemovedAt: at(time.Minute), RemovedBy: "age 30d",
 	},
 	{
 		ID: "0199f3a0-7d1c-7000-8000-000000000003", Action: "core.sleep", Status: streams.Requested, RequestedAt: *at(49 * time.Hour), Position: new(4), Key: "a|b",

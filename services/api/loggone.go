@@ -1,0 +1,13 @@
+package api
+
+import (
+	wire "github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/history"
+)
+
+// fromHistory gives an execution as history has it.
+func fromHistory(e history.Execution) wire.Execution {
+	out := wire.FromFact(e.Fact(), nil)
+	out.RemovedAt, out.RemovedBy = e.LogRemovedAt, e.LogRemovedBy
+	return out
+}
