@@ -3,14 +3,12 @@ package logs
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
+	"io"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/attune/attune/pkg/execution"
-	"github.com/attune/attune/streams"
 )
 
 // lookAgain is how often a follower looks at the bus though nothing woke it: a message to it may be lost.
@@ -22,59 +20,15 @@ const (
 	storeLagPoll = 50 * time.Millisecond
 )
 
-// waker tells a follower that something happened. It keeps a few messages and drops the others: what was
-// dropped is read from the stream, so a slow follower costs nothing but itself.
-type waker struct {
-	output  chan *nats.Msg
-	dropped atomic.Bool // output had no room
-	facts   chan struct{}
-	subs    []*nats.Subscription
-	looked  bool // whether the execution's state was looked at
-}
-
-func (s *Store) newWaker(executionID, subject string) (*waker, error) {
-	facts, err := streams.AnyExecutionSubject(executionID)
-	if err != nil {
-		return nil, fmt.Errorf("log of execution %.60q: %w: %w", executionID, ErrBadRequest, err)
-	}
-	w := &waker{output: make(chan *nats.Msg, 16), facts: make(chan struct{}, 1)} // 16 chunks are 1 MiB
-	if err := w.subscribe(s.Bus.Conn, subject, func(m *nats.Msg) {
-		select {
-		case w.output <- m:
-		default:
-			w.dropped.Store(true)
-		}
-	}); err != nil {
-		return nil, err
-	}
-	if err := w.subscribe(s.Bus.Conn, facts, func(*nats.Msg) { signal(w.facts) }); err != nil {
-		w.stop()
-		return nil, err
-	}
-	return w, nil
-}
-
-func (w *waker) subscribe(nc *nats.Conn, subject string, f nats.MsgHandler) error {
-	sub, err := nc.Subscribe(subject, f)
-	if err != nil {
-		return fmt.Errorf("subscribe %s: %w", subject, err)
-	}
-	w.subs = append(w.subs, sub)
-	return nil
-}
-
-func (w *waker) stop() {
-	for _, sub := range w.subs {
-		_ = sub.Unsubscribe() // fails only when the connection has been closed
-	}
-}
-
 // wait returns when there may be more: with the very output that woke it when that stands at the cursor, else
 // with errNothingYet.
 func (c *cursor) wait(ctx context.Context) (Chunk, error) {
 	if !c.wake.looked {
 		c.wake.looked = true
 		return Chunk{}, c.lookWhetherEnded(ctx)
+	}
+	if c.idle != nil && !c.idle() {
+		return Chunk{}, io.EOF
 	}
 	again := time.NewTimer(lookAgain)
 	defer again.Stop()

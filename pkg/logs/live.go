@@ -68,21 +68,27 @@ func (c *cursor) seek(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	low, high := c.liveStart(), end.seq
+	c.seq, err = c.lastLive(ctx, end.seq, func(p piece) bool { return p.Offset <= c.pos })
+	return err
+}
+
+// lastLive gives the last message of LOGS that is not behind what the condition holds for, which must be a beginning
+// of what is there up to high.
+func (c *cursor) lastLive(ctx context.Context, high uint64, holds func(piece) bool) (uint64, error) {
+	low := c.liveStart()
 	for low < high {
 		mid := low + (high-low+1)/2
 		p, err := c.liveAfter(ctx, mid)
 		if err != nil && !errors.Is(err, errNothingYet) {
-			return err
+			return 0, err
 		}
-		if err == nil && p.Offset <= c.pos {
+		if err == nil && holds(p) {
 			low = max(mid, min(p.seq, high))
 		} else {
 			high = mid - 1
 		}
 	}
-	c.seq = low
-	return nil
+	return low, nil
 }
 
 // liveStart is a message of LOGS that is not behind the end of the stored part.

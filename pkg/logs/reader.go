@@ -14,37 +14,27 @@ type Request struct {
 	Execution string
 	Stream    string // Stdout or Stderr
 	Offset    int64  // the first byte wanted; what lies beyond the end is empty
+	End       int64  // the first byte not wanted any more; 0: all
 	Tail      int    // the last lines only, but not what is before Offset; 0: all
 	Follow    bool   // wait for more until the log is complete
+
+	// Since leaves out what was written before, as exactly as the times of the log are kept. Zero: nothing.
+	Since time.Time
 
 	// Ended tells whether what writes the log has ended, for a log that is not an execution's: its id is then any
 	// token. A follower asks it at least once a second. nil: the execution's state tells.
 	Ended func(context.Context) (bool, error)
 }
 
-// Chunk is a piece of a log. Either it has data, or it says that bytes are missing in this place.
-type Chunk struct {
-	Offset  int64
-	Data    []byte
-	Time    time.Time // when the first byte was read from the process, or about then
-	Missing int64     // so many bytes cannot be read any more, and the next chunk goes on behind them
-}
-
-// Next is the offset behind the chunk, from which another request goes on.
-func (c Chunk) Next() int64 { return c.Offset + int64(len(c.Data)) + c.Missing }
-
-// Text is what a person should see: the data, or a line about what is missing.
-func (c Chunk) Text() []byte {
-	if c.Missing > 0 {
-		return fmt.Appendf(nil, "[attune: bytes %d to %d are missing]\n", c.Offset, c.Next()-1)
-	}
-	return c.Data
-}
-
 // Read gives a log from the wanted offset to its end, stored parts from their segments and the rest live. With
 // Follow it ends when the execution has ended and all of its output was given. A reader who leaves the loop
 // has left nothing behind; one who is slow slows nobody else.
 func (s *Store) Read(ctx context.Context, r Request) iter.Seq2[Chunk, error] {
+	return s.read(ctx, r, nil)
+}
+
+// read is Read that calls idle, unless it is nil, before it waits for more. It ends when idle returns false.
+func (s *Store) read(ctx context.Context, r Request, idle func() bool) iter.Seq2[Chunk, error] {
 	return func(yield func(Chunk, error) bool) {
 		c, err := s.open(ctx, r)
 		if err != nil {
@@ -52,6 +42,7 @@ func (s *Store) Read(ctx context.Context, r Request) iter.Seq2[Chunk, error] {
 			return
 		}
 		defer c.close()
+		c.idle = idle
 		for {
 			chunk, err := c.next(ctx)
 			if errors.Is(err, io.EOF) || !yield(chunk, err) || err != nil {
@@ -67,6 +58,7 @@ type cursor struct {
 	req     Request
 	subject string
 	pos     int64
+	idle    func() bool // may be nil
 
 	stored   StreamManifest
 	complete bool
@@ -77,6 +69,7 @@ type cursor struct {
 	wake   *waker // set while following
 	pushed bool   // what woke the follower was the output itself, and more of it may be on its way
 	moved  bool   // the cursor went on by pushed output, so seq is behind it
+	begun  bool   // what is wanted by its time has begun
 }
 
 func (s *Store) open(ctx context.Context, r Request) (*cursor, error) {
@@ -84,8 +77,8 @@ func (s *Store) open(ctx context.Context, r Request) (*cursor, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Offset < 0 || r.Tail < 0 {
-		return nil, fmt.Errorf("offset %d, tail %d: %w", r.Offset, r.Tail, ErrBadRequest)
+	if r.Offset < 0 || r.Tail < 0 || r.End < 0 {
+		return nil, fmt.Errorf("offset %d, end %d, tail %d: %w", r.Offset, r.End, r.Tail, ErrBadRequest)
 	}
 	c := &cursor{store: s, req: r, subject: subj, pos: r.Offset}
 	if r.Follow {
@@ -111,6 +104,13 @@ func (c *cursor) begin(ctx context.Context) error {
 		}
 		c.pos = max(c.pos, start)
 	}
+	if !c.req.Since.IsZero() {
+		start, err := c.startOfSince(ctx)
+		if err != nil {
+			return err
+		}
+		c.pos = max(c.pos, start)
+	}
 	return c.seek(ctx)
 }
 
@@ -131,8 +131,21 @@ func (c *cursor) load(ctx context.Context) error {
 	return err
 }
 
-// next gives the chunk at the cursor, or io.EOF.
+// next gives the next chunk of what is wanted, or io.EOF.
 func (c *cursor) next(ctx context.Context) (Chunk, error) {
+	for {
+		if c.req.End > 0 && c.pos >= c.req.End {
+			return Chunk{}, io.EOF
+		}
+		chunk, err := c.any(ctx)
+		if err != nil || !c.early(chunk) {
+			return chunk.until(c.req.End), err
+		}
+	}
+}
+
+// any gives the chunk at the cursor, or io.EOF.
+func (c *cursor) any(ctx context.Context) (Chunk, error) {
 	for {
 		if c.pos < c.stored.Bytes {
 			return c.advance(c.fromStore(ctx))

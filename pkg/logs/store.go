@@ -84,9 +84,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Store is where logs are kept. It holds no state of its own and may be used by many goroutines.
+// Store is where logs are kept. It may be used by many goroutines. It has nothing to be closed: the only state it holds
+// is what those who follow a log share.
 type Store struct {
 	Config
+	hubs    hubs
 	objects jetstream.ObjectStore
 	live    jetstream.Stream
 	facts   *execution.Facts
@@ -102,7 +104,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", streams.Logs, err)
 	}
-	return &Store{Config: c.withDefaults(), objects: objects, live: live, facts: execution.NewFacts(c.Bus.JS)}, nil
+	return &Store{Config: c.withDefaults(), objects: objects, live: live, facts: execution.NewFacts(c.Bus.JS), hubs: hubs{by: map[string]*hub{}}}, nil
 }
 
 // subject checks the names and gives the subject of a stream's output.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 )
 
 // tailWindow is how much of the end is looked at first for the last lines; it doubles until they are found.
@@ -90,4 +91,57 @@ func (c *cursor) scan(ctx context.Context, start, end int64, f func(at int64, p 
 		}
 	}
 	return nil
+}
+
+// lineStart is where a line begins.
+type lineStart struct {
+	stream string
+	offset int64
+}
+
+// tailOf gives where the last lines of several streams begin, all counted together.
+func (s *Store) tailOf(ctx context.Context, r MergeRequest) (Position, error) {
+	tail := r.Tail
+	r.Follow, r.Beat, r.Grep, r.Tail = false, 0, nil, 0
+	var err error
+	var lines []lineStart // in a ring once there are as many as wanted
+	next, start, inLine := 0, r.From, map[string]bool{}
+	s.merge(ctx, r, tail, func(p Piece, failed error) bool {
+		if err = failed; err != nil {
+			return false
+		}
+		for at := range p.linesFrom(inLine[p.Stream]) {
+			if len(lines) < tail {
+				lines = append(lines, lineStart{p.Stream, at})
+				continue
+			}
+			lines[next] = lineStart{p.Stream, at}
+			next = (next + 1) % tail
+		}
+		inLine[p.Stream] = p.Missing == 0 && len(p.Data) > 0 && p.Data[len(p.Data)-1] != '\n'
+		*start.of(p.Stream) = p.Next()
+		return true
+	})
+	for i := range lines { // from the last one back: what is left is the first of each stream
+		l := lines[(next+len(lines)-1-i)%len(lines)]
+		*start.of(l.stream) = l.offset
+	}
+	return start, err
+}
+
+// linesFrom gives the offsets at which lines begin; inLine says that the first one has begun before.
+func (c Chunk) linesFrom(inLine bool) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		if c.Missing > 0 {
+			yield(c.Offset)
+			return
+		}
+		for at := 0; at < len(c.Data); {
+			if !inLine && !yield(c.Offset+int64(at)) {
+				return
+			}
+			inLine = false
+			at += endOfLine(c.Data[at:])
+		}
+	}
 }
