@@ -139,10 +139,11 @@ type Output struct {
 	StdoutBytes int64 `json:"stdout_bytes"`
 	StderrBytes int64 `json:"stderr_bytes"`
 	Truncated   bool  `json:"truncated,omitempty"`
-	Held        bool  `json:"held,omitempty"`         // a process left behind kept the output open and was killed
-	LogBytes    int64 `json:"log_bytes,omitempty"`    // of both streams in the log, marks included
-	StoredBytes int64 `json:"stored_bytes,omitempty"` // what the log takes in the object store
-	Incomplete  bool  `json:"incomplete,omitempty"`   // the runner gave up before all of the log was stored
+	Dropped     int64 `json:"dropped_bytes,omitempty"` // of both, not kept
+	Held        bool  `json:"held,omitempty"`          // a process left behind kept the output open and was killed
+	LogBytes    int64 `json:"log_bytes,omitempty"`     // in the log of all attempts, markers included
+	StoredBytes int64 `json:"stored_bytes,omitempty"`  // what that log takes in the object store
+	Incomplete  bool  `json:"incomplete,omitempty"`    // the runner gave up before all of the log was stored
 }
 
 // Run hands an admitted execution to a runner, on RUNS.

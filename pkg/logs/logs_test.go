@@ -92,6 +92,23 @@ func objects(t testing.TB, b *bus.Bus) (names []string) {
 	return names
 }
 
+// storedBytes is what the objects of all logs take.
+func storedBytes(t testing.TB, b *bus.Bus) (n int64) {
+	t.Helper()
+	store, err := b.JS.ObjectStore(t.Context(), streams.ObjectsLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos, err := store.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range infos {
+		n += int64(i.Size)
+	}
+	return n
+}
+
 // noise is text that compresses like logs do, with every byte value in it.
 func noise(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -118,7 +135,9 @@ func TestLittleOutputIsOneObject(t *testing.T) {
 	write(t, w.Stdout(), raw)
 	write(t, w.Stderr(), []byte("oops\n"))
 	want := logs.Summary{Stdout: logs.StreamSummary{Written: int64(len(raw))}, Stderr: logs.StreamSummary{Written: 5}}
-	if got := closeWriter(t, w); got != want || got.Truncated() {
+	want.LogBytes = int64(len(raw)) + 5
+	got := closeWriter(t, w)
+	if want.StoredBytes = storedBytes(t, b); got != want || got.Truncated() {
 		t.Fatalf("summary %+v, want %+v", got, want)
 	}
 	equal(t, read(t, s, stdout(0)), raw)
@@ -158,7 +177,9 @@ func TestRotationIntoSeveralObjects(t *testing.T) {
 		write(t, w.Stdout(), rest[:n])
 		rest = rest[n:]
 	}
-	closeWriter(t, w)
+	if sum := closeWriter(t, w); sum.LogBytes != int64(len(raw)) || sum.StoredBytes != storedBytes(t, b) {
+		t.Errorf("summary %+v, stored %d", sum, storedBytes(t, b))
+	}
 	if got := len(objects(t, b)); got != 7 {
 		t.Fatalf("%d objects, want six segments and the manifest", got)
 	}

@@ -15,11 +15,15 @@ import (
 // manifestVersion is the version of the stored form below.
 const manifestVersion = 1
 
+// encoding is how segments are compressed.
+const encoding = "zstd"
+
 // Manifest says what is stored of an execution's log.
 type Manifest struct {
 	Version   int                       `json:"v"`
 	Execution string                    `json:"execution"`
-	Complete  bool                      `json:"complete"` // nothing will be added
+	Complete  bool                      `json:"complete"`           // nothing will be added
+	Encoding  string                    `json:"encoding,omitempty"` // of the segments
 	Streams   map[string]StreamManifest `json:"streams"`
 }
 
@@ -31,16 +35,20 @@ type StreamManifest struct {
 	First    time.Time `json:"first,omitzero"`     // when the first byte was read
 	Last     time.Time `json:"last,omitzero"`      // when the last was
 	Inline   []byte    `json:"inline,omitempty"`   // the whole stream, when it is short
+	Marks    marks     `json:"marks,omitempty"`    // when the bytes of Inline were read
 	Segments []Segment `json:"segments,omitempty"` // in order, without gaps
 }
 
-// Segment is one stored object: a zstd frame of consecutive bytes.
+// Segment is one stored object: a zstd frame of consecutive bytes, and behind it, in a frame that decoders pass over,
+// an index of the times at which they were read.
 type Segment struct {
 	Name   string    `json:"name"`
 	Offset int64     `json:"offset"`
-	Bytes  int64     `json:"bytes"`    // raw
-	Stored int64     `json:"stored"`   // compressed
-	LiveAt uint64    `json:"live_seq"` // the message of LOGS that holds the segment's last byte; 0: not known
+	Bytes  int64     `json:"bytes"`            // raw
+	Stored int64     `json:"stored"`           // compressed, index included
+	Index  int64     `json:"index,omitempty"`  // bytes of the index at the end of it; 0: there is none
+	Digest string    `json:"digest,omitempty"` // SHA-256 of what is stored, in hexadecimal digits
+	LiveAt uint64    `json:"live_seq"`         // the message of LOGS that holds the segment's last byte; 0: not known
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`
 }
@@ -52,6 +60,14 @@ func (m *StreamManifest) add(seg Segment) {
 	}
 	m.Segments = append(m.Segments, seg)
 	m.Bytes, m.Last = seg.Offset+seg.Bytes, seg.Last
+}
+
+// inObjects is what the segments take in the object store.
+func (m *StreamManifest) inObjects() (n int64) {
+	for _, seg := range m.Segments {
+		n += seg.Stored
+	}
+	return n
 }
 
 func manifestName(execution string) string { return execution + "/manifest.json" }
@@ -86,12 +102,13 @@ func parseManifest(execution string, data []byte) (Manifest, error) {
 	return m, nil
 }
 
-func (s *Store) putManifest(ctx context.Context, m Manifest) error {
+// putManifest stores a manifest and tells its size.
+func (s *Store) putManifest(ctx context.Context, m Manifest) (int64, error) {
 	data, err := json.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("log of execution %s: encode manifest: %w", m.Execution, err)
+		return 0, fmt.Errorf("log of execution %s: encode manifest: %w", m.Execution, err)
 	}
-	return s.Bus.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: manifestName(m.Execution)}, data)
+	return int64(len(data)), s.Bus.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: manifestName(m.Execution)}, data)
 }
 
 // segmentKey is the metadata of a segment's object that describes it, so that a segment can be read before

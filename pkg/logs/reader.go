@@ -17,6 +17,7 @@ type Request struct {
 	End       int64  // the first byte not wanted any more; 0: all
 	Tail      int    // the last lines only, but not what is before Offset; 0: all
 	Follow    bool   // wait for more until the log is complete
+	Timed     bool   // cut chunks so that the time of each is true, as exactly as it was stored, for all of it
 
 	// Since leaves out what was written before, as exactly as the times of the log are kept. Zero: nothing.
 	Since time.Time
@@ -61,6 +62,7 @@ type cursor struct {
 	idle    func() bool // may be nil
 
 	stored   StreamManifest
+	segment  opened // the one that was read last
 	complete bool
 	ended    bool // the execution has ended; nothing will be published any more
 

@@ -3,6 +3,8 @@ package logs
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"sync"
 	"time"
@@ -34,7 +36,8 @@ type segmenter struct {
 	enc     *zstd.Encoder
 	out     *bytes.Buffer
 	current Segment
-	cut     int // how many segments were cut
+	times   marker // of the current segment
+	cut     int    // how many segments were cut
 
 	manifest StreamManifest
 	err      error // of an upload
@@ -70,6 +73,7 @@ func (g *segmenter) add(chunk []byte, at time.Time, seq uint64) error {
 		if g.current.Bytes == 0 {
 			g.current.First = at
 		}
+		g.times.add(g.current.Bytes, at)
 		g.current.Bytes += n
 		g.current.Last, g.current.LiveAt = at, seq
 		chunk = chunk[n:]
@@ -120,9 +124,12 @@ func (g *segmenter) rotate() error {
 	}
 	encoders.Put(g.enc)
 	g.enc = nil
-	seg, data := g.current, g.out.Bytes()
-	seg.Name, seg.Stored = segmentName(g.s.w.execution, g.s.name, g.cut), int64(len(data))
-	g.current = Segment{Offset: seg.Offset + seg.Bytes}
+	seg, index := g.current, g.times.marks.frame()
+	data := append(g.out.Bytes(), index...)
+	seg.Name, seg.Stored, seg.Index = segmentName(g.s.w.execution, g.s.name, g.cut), int64(len(data)), int64(len(index))
+	sum := sha256.Sum256(data)
+	seg.Digest = hex.EncodeToString(sum[:])
+	g.current, g.times = Segment{Offset: seg.Offset + seg.Bytes}, marker{}
 	g.cut++
 	if err := g.acquire(); err != nil {
 		return err
@@ -171,6 +178,9 @@ func (g *segmenter) finish() (StreamManifest, error) {
 	m := g.manifest
 	if inline {
 		m.Inline, m.Bytes, m.First, m.Last = g.head, int64(len(g.head)), g.current.First, g.current.Last
+		if len(g.times.marks) > 1 { // one alone is First
+			m.Marks = g.times.marks
+		}
 	}
 	sum := g.s.summary()
 	m.Written, m.Dropped = g.s.base.Bytes+sum.Written, sum.Dropped

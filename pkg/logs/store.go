@@ -33,15 +33,18 @@ var (
 	ErrNoManifest = errors.New("no stored log")
 )
 
-// Limits bound what is kept of each stream of an execution. Zero values mean the defaults.
+// Limits bound what is kept of an execution's output. Zero values mean the defaults.
 type Limits struct {
-	StreamBytes  int64 // what is over is drained and counted; 10 MiB
+	StreamBytes  int64 // of each stream; what is over is drained and counted; 10 MiB
+	TotalBytes   int64 // of both together; 20 MiB, or twice StreamBytes where that is more
 	SegmentBytes int64 // raw bytes per stored segment; 4 MiB
+	Ends         bool  // of a stream that goes over its limit keep the first and the last half, not the beginning
 }
 
 // The defaults and bounds of Limits.
 const (
 	DefaultStreamBytes  = 10 << 20
+	DefaultTotalBytes   = 20 << 20
 	DefaultSegmentBytes = 4 << 20
 	MinSegmentBytes     = 64 << 10
 	MaxSegmentBytes     = 64 << 20
@@ -50,6 +53,9 @@ const (
 func (l Limits) withDefaults() Limits {
 	if l.StreamBytes <= 0 {
 		l.StreamBytes = DefaultStreamBytes
+	}
+	if l.TotalBytes <= 0 {
+		l.TotalBytes = max(DefaultTotalBytes, 2*l.StreamBytes)
 	}
 	if l.SegmentBytes <= 0 {
 		l.SegmentBytes = DefaultSegmentBytes

@@ -74,7 +74,7 @@ func (c *cursor) skipLines(ctx context.Context, start, end int64, skip int) (off
 // scan shows the bytes between two offsets to f, missing ones left out, until f returns false.
 func (c *cursor) scan(ctx context.Context, start, end int64, f func(at int64, p []byte) bool) error {
 	part := &cursor{store: c.store, req: c.req, subject: c.subject, pos: start, stored: c.stored, complete: c.complete}
-	part.req.Follow = false
+	part.req.Follow, part.req.Timed = false, false
 	if err := part.seek(ctx); err != nil {
 		return err
 	}

@@ -17,10 +17,17 @@ import (
 type Summary struct {
 	Stdout StreamSummary
 	Stderr StreamSummary
+
+	// Of the whole log, the attempts before included. They are not known of a log that could not be stored.
+	LogBytes    int64 // markers included
+	StoredBytes int64 // in the object store
 }
 
 // Truncated tells whether anything was not kept.
-func (s Summary) Truncated() bool { return s.Stdout.Dropped > 0 || s.Stderr.Dropped > 0 }
+func (s Summary) Truncated() bool { return s.Dropped() > 0 }
+
+// Dropped counts what was not kept of both streams.
+func (s Summary) Dropped() int64 { return s.Stdout.Dropped + s.Stderr.Dropped }
 
 // StreamSummary counts what a process wrote to one stream.
 type StreamSummary struct {
@@ -80,22 +87,30 @@ func (w *Writer) finish(ctx context.Context) (Summary, error) {
 	w.stderr.end()
 	err := errors.Join(w.stdout.wait(), w.stderr.wait())
 	summary := Summary{Stdout: w.stdout.summary(), Stderr: w.stderr.summary()}
-	if err == nil && !w.suspended && (summary != (Summary{}) || w.stdout.base.Bytes+w.stderr.base.Bytes > 0) {
-		err = w.complete()
+	some := summary != (Summary{}) || w.stdout.base.Bytes+w.stderr.base.Bytes > 0
+	var manifest int64
+	if err == nil && !w.suspended && some {
+		manifest, err = w.complete()
 	}
 	if err != nil {
 		return summary, fmt.Errorf("log of execution %s: %w: %w", w.execution, ErrNotStored, err)
 	}
+	summary.LogBytes = w.stdout.stored.Bytes + w.stderr.stored.Bytes
+	summary.StoredBytes = w.stdout.stored.inObjects() + w.stderr.stored.inObjects() + manifest
 	return summary, nil
 }
 
-// complete stores the manifest. It is put once and never again: a reader of an object that is replaced waits
+// complete stores the manifest and tells its size. It is put once and never again: a reader of an object that is replaced waits
 // for chunks that are gone. Until then readers find the segments by their names.
-func (w *Writer) complete() error {
-	m := Manifest{Version: manifestVersion, Execution: w.execution, Complete: true, Streams: map[string]StreamManifest{
+func (w *Writer) complete() (size int64, err error) {
+	m := Manifest{Version: manifestVersion, Execution: w.execution, Complete: true, Encoding: encoding, Streams: map[string]StreamManifest{
 		Stdout: w.stdout.stored, Stderr: w.stderr.stored,
 	}}
-	return w.persist("manifest", func(ctx context.Context) error { return w.store.putManifest(ctx, m) })
+	err = w.persist("manifest", func(ctx context.Context) (err error) {
+		size, err = w.store.putManifest(ctx, m)
+		return err
+	})
+	return size, err
 }
 
 // attemptTimeout bounds one attempt at the store: a server whose disk is full does not answer at all, and one

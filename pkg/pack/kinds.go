@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,6 +27,7 @@ func (l *loader) checkAction(d *document) {
 	d.checkEntryPoint()
 	d.checkDuration(time.Millisecond, maxTimeout, "timeout")
 	d.checkDuration(time.Minute, maxRetention, "logs", "retention")
+	d.checkLogs()
 	parameters := d.checkSchema("parameters", true)
 	d.checkSchema("output_schema", false)
 	if key, ok := d.text("concurrency", "key"); ok && key != "" {
@@ -42,6 +44,25 @@ func (l *loader) checkAction(d *document) {
 	var a Action
 	d.fits(kindAction, &a)
 	l.pack.Actions = append(l.pack.Actions, a)
+}
+
+// checkLogs checks that the limits of an action's output go together.
+func (d *document) checkLogs() {
+	each, ok := d.integer("logs", "max_bytes")
+	all, also := d.integer("logs", "max_total_bytes")
+	if ok && also && all < each {
+		d.at(codeValue, []string{"logs", "max_total_bytes"}, "logs.max_total_bytes: must not be less than max_bytes: %d is less than %d", all, each)
+	}
+}
+
+// integer gives a whole number, when there is one.
+func (d *document) integer(path ...string) (int64, bool) {
+	number, ok := d.get(path...).(json.Number)
+	if !ok {
+		return 0, false
+	}
+	n, err := number.Int64()
+	return n, err == nil
 }
 
 // checkContainer checks that an action says in which container it runs, when it runs in one.

@@ -40,7 +40,7 @@ concurrency: {limit: 2, key: params.host, on_full: queue}
 rate: 10/m burst 2
 retry: {attempts: 5, delay: 10s, backoff: exponential, max_delay: 5m, jitter: 0.2, on: [failed, lost], order: hold}
 queue_timeout: 1h
-logs: {max_bytes: 1048576, segment_bytes: 65536, retention: 24h}
+logs: {max_bytes: 1048576, max_total_bytes: 1048577, segment_bytes: 65536, keep: ends, truncate_on_exceed: false, retention: 24h}
 pool: special
 `,
 		"actions/shell.yml":   "name: shell\nruntime: shell\nentry_point: code/run.sh\nvariables: true\nparameters: {properties: {host: {type: string}}}\n",
@@ -95,7 +95,10 @@ func TestLoad(t *testing.T) {
 			On: []streams.Status{streams.Failed, streams.Lost}, Order: RetryHold,
 		},
 		QueueTimeout: Duration(time.Hour),
-		Logs:         Logs{MaxBytes: 1 << 20, SegmentBytes: 65536, Retention: Duration(24 * time.Hour)},
+		Logs: Logs{
+			MaxBytes: 1 << 20, MaxTotalBytes: 1<<20 + 1, SegmentBytes: 65536, Keep: KeepEnds, TruncateOnExceed: new(bool),
+			Retention: Duration(24 * time.Hour),
+		},
 		OutputSchema: json.RawMessage(`{"type":"object"}`),
 		Parameters: json.RawMessage(`{"additionalProperties":false,"properties":{"host":{"type":"string"},` +
 			`"id":{"default":9007199254740993,"type":"integer"},"mode":{"enum":[31,1e3,0.5]}},"required":["host","id"],"type":"object"}`),
@@ -206,6 +209,8 @@ func TestLoadRefuses(t *testing.T) {
 		"container's entry point": {map[string]string{"actions/native.yaml": "runtime: container\nentry_point: /bin/../x\ncontainer: {image: alpine}\n"}, `must be a path within the pack`},
 		"container of a script":   {map[string]string{"actions/native.yaml": "runtime: container\nentry_point: code/run.sh\ncontainer: {image: alpine}\n"}, `code/run.sh is not executable`},
 		"sensor in a container":   {map[string]string{"sensors/probe.yaml": "runtime: container\nentry_point: code/tool\ntriggers: [down]\n"}, `sensors/probe.yaml:1:10: runtime: a sensor cannot run in a container`},
+		"total below a stream":    {map[string]string{"actions/native.yaml": "runtime: native\nentry_point: code/tool\nlogs: {max_bytes: 4096, max_total_bytes: 4095}\n"}, `actions/native.yaml:3:42: logs.max_total_bytes: must not be less than max_bytes: 4095 is less than 4096`},
+		"keeps what":              {map[string]string{"actions/native.yaml": "runtime: native\nentry_point: code/tool\nlogs: {keep: tail}\n"}, `logs.keep: must be one of`},
 		"variables of python":     {map[string]string{"actions/native.yaml": "runtime: python\nentry_point: restart.py\nvariables: true\n"}, `actions/native.yaml:3:12: variables: only actions of runtime shell`},
 		"variable PATH":           {map[string]string{"actions/shell.yml": "runtime: shell\nentry_point: code/run.sh\nvariables: true\nparameters: {properties: {PATH: {}}}\n"}, `"PATH" would change the shell itself`},
 		"variable LD_PRELOAD":     {map[string]string{"actions/shell.yml": "runtime: shell\nentry_point: code/run.sh\nvariables: true\nsecrets: [LD_PRELOAD]\n"}, `actions/shell.yml:4:11: "LD_PRELOAD" would change the shell itself`},

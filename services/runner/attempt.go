@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -141,7 +142,7 @@ func (a *attempt) await(ctx context.Context) (o outcome, ended bool) {
 
 // openLogs begins the execution's log, or goes on with that of the attempts before.
 func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
-	limits := logs.Limits{StreamBytes: a.program.Logs.MaxBytes, SegmentBytes: a.program.Logs.SegmentBytes}
+	limits := limitsOf(a.program.Logs)
 	if a.requested.Attempt > 1 {
 		return a.r.logs.Continue(ctx, a.requested.ID, limits)
 	}
@@ -185,7 +186,9 @@ func (a *attempt) closeLogs(ctx context.Context, w *logs.Writer, again bool) *st
 		a.log.ErrorContext(ctx, "log not stored", slog.Any(logging.Error, err))
 	}
 	return &streams.Output{
-		StdoutBytes: summary.Stdout.Written, StderrBytes: summary.Stderr.Written, Truncated: summary.Truncated() || err != nil,
+		StdoutBytes: summary.Stdout.Written, StderrBytes: summary.Stderr.Written,
+		Truncated: summary.Truncated() || err != nil, Dropped: summary.Dropped(),
+		LogBytes: summary.LogBytes, StoredBytes: summary.StoredBytes, Incomplete: errors.Is(err, logs.ErrNotStored),
 	}
 }
 
