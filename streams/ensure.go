@@ -163,11 +163,21 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, o Options) error
 		}
 	}
 	for _, c := range DeclaredObjects(o) {
-		if _, err := js.CreateOrUpdateObjectStore(ctx, c); err != nil {
+		if _, err := js.CreateOrUpdateStream(ctx, objectStream(c)); err != nil {
 			return fmt.Errorf("ensure object bucket %s: %w", c.Bucket, err)
 		}
 	}
 	return nil
+}
+
+// objectStream is the stream of an object bucket as ADR-20 wants it, and besides lets objects be stored in atomic
+// batches, which the library's configuration of a bucket cannot say: an update by it would take that away again.
+func objectStream(c jetstream.ObjectStoreConfig) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: "OBJ_" + c.Bucket, Subjects: []string{"$O." + c.Bucket + ".C.>", "$O." + c.Bucket + ".M.>"},
+		Description: c.Description, Replicas: c.Replicas, Storage: jetstream.FileStorage, MaxBytes: -1,
+		Discard: jetstream.DiscardNew, AllowRollup: true, AllowDirect: true, AllowAtomicPublish: true,
+	}
 }
 
 func ensureConsumers(ctx context.Context, js jetstream.JetStream) error {

@@ -295,3 +295,28 @@ func TestEntrySubject(t *testing.T) {
 		}
 	}
 }
+
+// A bucket that the library made, as installations before have it, learns to take atomic batches and keeps its objects.
+func TestBucketsOfEarlierInstallationsTakeBatches(t *testing.T) {
+	t.Parallel()
+	js := newJetStream(t)
+	old, err := js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: streams.ObjectsLogs, Description: "old"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.PutString(t.Context(), "a/b", "kept"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := streams.Ensure(t.Context(), js, streams.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := js.Stream(t.Context(), "OBJ_"+streams.ObjectsLogs)
+	if err != nil || !s.CachedInfo().Config.AllowAtomicPublish {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	if got, err := old.GetString(t.Context(), "a/b"); err != nil || got != "kept" {
+		t.Errorf("%q, %v", got, err)
+	}
+}

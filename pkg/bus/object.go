@@ -23,27 +23,39 @@ const objectChunk = 128 << 10
 // the object is stored before that goroutine has run, and reads before it writes. What Put does besides, to
 // remove the chunks of an object that is replaced, is not done here.
 func (b *Bus) PutObject(ctx context.Context, bucket string, meta jetstream.ObjectMeta, data []byte) error {
+	msgs, err := ObjectMessages(bucket, meta, data)
+	if err != nil {
+		return err
+	}
+	for _, m := range msgs {
+		if _, err := b.JS.PublishMsg(ctx, m); err != nil {
+			return fmt.Errorf("store object %s: %w", meta.Name, err)
+		}
+	}
+	return nil
+}
+
+// ObjectMessages gives the messages that PutObject stores, for those who store them in their own way: the chunks in
+// order, and the description last. The chunks are parts of data.
+func ObjectMessages(bucket string, meta jetstream.ObjectMeta, data []byte) ([]*nats.Msg, error) {
 	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: bucket, NUID: nuid.Next(), Size: uint64(len(data)), ModTime: time.Now().UTC()}
 	info.Opts = &jetstream.ObjectMetaOptions{ChunkSize: objectChunk}
 	sum := sha256.New()
 	sum.Write(data)
 	info.Digest = jetstream.GetObjectDigestValue(sum)
+	var msgs []*nats.Msg
 	for ; len(data) > 0; info.Chunks++ {
 		n := min(len(data), objectChunk)
-		if _, err := b.JS.Publish(ctx, "$O."+bucket+".C."+info.NUID, data[:n]); err != nil {
-			return fmt.Errorf("store object %s: %w", meta.Name, err)
-		}
-		data = data[n:]
+		chunk := nats.NewMsg("$O." + bucket + ".C." + info.NUID)
+		chunk.Data = data[:n]
+		msgs, data = append(msgs, chunk), data[n:]
 	}
 	described, err := json.Marshal(info)
 	if err != nil {
-		return fmt.Errorf("describe object %s: %w", meta.Name, err)
+		return nil, fmt.Errorf("describe object %s: %w", meta.Name, err)
 	}
 	m := nats.NewMsg("$O." + bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(meta.Name)))
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	m.Data = described
-	if _, err := b.JS.PublishMsg(ctx, m); err != nil {
-		return fmt.Errorf("store object %s: %w", meta.Name, err)
-	}
-	return nil
+	return append(msgs, m), nil
 }

@@ -91,11 +91,12 @@ func (c Config) withDefaults() Config {
 }
 
 // Store is where logs are kept. It may be used by many goroutines. It has nothing to be closed: the only state it holds
-// is what those who follow a log share.
+// is what those who follow a log share, and which small objects are on their way.
 type Store struct {
 	Config
 	hubs    hubs
 	objects jetstream.ObjectStore
+	small   *committer
 	live    jetstream.Stream
 	facts   *execution.Facts
 }
@@ -106,11 +107,19 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open object bucket %s: %w", streams.ObjectsLogs, err)
 	}
+	bucket, err := c.Bus.JS.Stream(ctx, "OBJ_"+streams.ObjectsLogs)
+	if err != nil {
+		return nil, fmt.Errorf("open object bucket %s: %w", streams.ObjectsLogs, err)
+	}
 	live, err := c.Bus.JS.Stream(ctx, streams.Logs)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", streams.Logs, err)
 	}
-	return &Store{Config: c.withDefaults(), objects: objects, live: live, facts: execution.NewFacts(c.Bus.JS), hubs: hubs{by: map[string]*hub{}}}, nil
+	c = c.withDefaults()
+	return &Store{
+		Config: c, objects: objects, small: newCommitter(c.Bus, c.Logger, bucket.CachedInfo().Config), live: live, facts: execution.NewFacts(c.Bus.JS),
+		hubs: hubs{by: map[string]*hub{}},
+	}, nil
 }
 
 // subject checks the names and gives the subject of a stream's output.
