@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 
 	"github.com/attune/attune/pkg/api"
@@ -145,4 +146,20 @@ func each[T any](name string, handle func(T) error) func(ServerEvent) error {
 		}
 		return handle(v)
 	}
+}
+
+// Export copies an execution with its output, as a tar archive, to w. A connection that breaks on the way is an error,
+// and what w has is no archive then.
+func (c *Client) Export(ctx context.Context, id string, w io.Writer) error {
+	return c.resume(ctx, func() (connected bool, err error) {
+		resp, err := c.once(ctx, request{method: http.MethodGet, path: path("executions", id, "export")})
+		if err != nil {
+			return false, err
+		}
+		defer resp.Body.Close()
+		if _, err := copyTo(w, resp.Body); err != nil {
+			return true, handled{err}
+		}
+		return true, ErrStop
+	})
 }

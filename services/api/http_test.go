@@ -267,6 +267,7 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 		"request-execution": {"/executions", `{"action":"demo.slow"}`, 202}, "list-executions": {"/executions", nil, 200},
 		"show-execution": {"/executions/" + id, nil, 200}, "cancel-execution": {"/executions/" + id + "/cancel", nil, 202},
 		"retry-execution": {"/executions/" + id + "/retry", nil, 202}, "read-log": {"/executions/" + id + "/logs/stdout", nil, 200},
+		"export-execution":  {"/executions/" + id + "/export", nil, 200},
 		"stream-executions": {"/executions/stream", nil, 200}, "stream-events": {"/events/stream", nil, 200},
 		"publish-event": {"/events", `{"trigger":"demo.open"}`, 202}, "list-events": {"/events", nil, 200}, "show-event": {"/events/" + eventID, nil, 200},
 		"receive-webhook": {"/webhooks/demo/open", `{}`, 202},

@@ -35,6 +35,7 @@ func (s *Server) routes() http.Handler {
 	s.routeWebhooks(a)
 	s.routeStreams(a)
 	s.routeLogs(a)
+	s.routeExport(a)
 	s.routeQueues(a)
 	s.routePacks(a)
 	s.routeDefinitions(a)

@@ -127,6 +127,7 @@ func TestWrongUseSaysSo(t *testing.T) {
 		"logs x --stream both":                  `--stream "both": want stdout or stderr`,
 		"logs x --offset 5":                     "--offset needs --stream",
 		"logs x --tail -1":                      "--tail -1: want",
+		"execution export ../x":                 `"../x" is no execution's id`,
 		"rule test a.b":                         "want one of an event's id, --payload and --since",
 		"rule test a.b --payload {} --since 1h": "want one of an event's id, --payload and --since",
 		"event publish a.b {bad":                "payload: ",

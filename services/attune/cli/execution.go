@@ -18,7 +18,8 @@ import (
 
 func executionCommand(a *app) *cobra.Command {
 	return group("execution", "Executions: requests to run an action, and what became of them", "attune execution list --status failed",
-		executionList(a), executionShow(a), logsCommand(a, "attune execution logs"), executionCancel(a), executionRetry(a), executionWatch(a))
+		executionList(a), executionShow(a), logsCommand(a, "attune execution logs"), executionCancel(a), executionRetry(a), executionWatch(a),
+		executionExport(a))
 }
 
 func executionList(a *app) *cobra.Command {
