@@ -20,8 +20,8 @@ type Options struct {
 // DedupWindow is how long EVENTS refuses a second event with the same Nats-Msg-Id.
 const DedupWindow = 2 * time.Minute
 
-// liveAge is how long live output stays in LOGS. Stored segments serve what is older.
-const liveAge = 24 * time.Hour
+// LiveAge is how long live output stays in LOGS. Stored segments serve what is older.
+const LiveAge = 24 * time.Hour
 
 func (o Options) withDefaults() Options {
 	if o.Replicas == 0 {
@@ -66,7 +66,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 		},
 		{
 			Name: Logs, Subjects: []string{AllLogs}, Description: "output of running executions",
-			MaxAge: liveAge, MaxBytes: o.LogsMax, PersistMode: repaired(o),
+			MaxAge: LiveAge, MaxBytes: o.LogsMax, PersistMode: repaired(o),
 		},
 	}
 	for i := range all {
