@@ -69,6 +69,7 @@ const (
 	CodeNotFound           = "not_found"             // 404
 	CodeMethodNotAllowed   = "method_not_allowed"    // 405
 	CodeNotAcceptable      = "not_acceptable"        // 406
+	CodeNoSuchRange        = "no_such_range"         // 416: a log has no such bytes; Content-Range says how many it has
 	CodeRequestTimeout     = "request_timeout"       // 408: the body did not arrive in time
 	CodeConflict           = "conflict"              // 409
 	CodeQueueFull          = "queue_full"            // 409: the action starts at once or not at all, and it cannot start now; queue says how it stands

@@ -7,28 +7,61 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
 
-// Extent is how much there is of a stream.
+// Extent is how much there is of a stream, and of that, where what is asked for begins.
 type Extent struct {
+	Start    int64 // not before the wanted offset, which may lie behind the end
 	Bytes    int64
 	Complete bool   // nothing will be added
 	Tag      string // of a complete stream: another for other bytes, the same from every process
 }
 
-// Extent tells how much there is of a stream now. Of the request the names count, and Ended.
+// Extent tells how much there is of a stream now, and where Read would begin.
 func (s *Store) Extent(ctx context.Context, r Request) (Extent, error) {
-	subj, err := subject(r.Execution, r.Stream)
+	r.Follow, r.End = false, 0
+	c, err := s.cursor(r)
 	if err != nil {
 		return Extent{}, err
 	}
-	c := &cursor{store: s, req: r, subject: subj}
 	if err := c.load(ctx); err != nil {
 		return Extent{}, err
 	}
+	e, err := c.extent(ctx)
+	if err != nil {
+		return Extent{}, err
+	}
+	if err := c.narrow(ctx); err != nil {
+		return Extent{}, err
+	}
+	if e.Start = c.pos; r.Since.IsZero() {
+		return e, nil
+	}
+	return e, c.skipEarly(ctx, &e)
+}
+
+// skipEarly moves the start behind what was written before what is wanted.
+func (c *cursor) skipEarly(ctx context.Context, e *Extent) error {
+	if err := c.seek(ctx); err != nil {
+		return err
+	}
+	chunk, err := c.next(ctx)
+	switch {
+	case errors.Is(err, io.EOF):
+		e.Start = max(e.Start, e.Bytes)
+		return nil
+	case err != nil:
+		return err
+	}
+	e.Start = chunk.Offset
+	return nil
+}
+
+func (c *cursor) extent(ctx context.Context) (Extent, error) {
 	if c.complete {
 		return extentOf(c.stored)
 	}
@@ -37,13 +70,12 @@ func (s *Store) Extent(ctx context.Context, r Request) (Extent, error) {
 		return Extent{}, err
 	}
 	silent, err := c.endedSilently(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Extent{}, err
-	}
-	if c.complete { // meanwhile
+	case c.complete: // meanwhile
 		return extentOf(c.stored)
-	}
-	if size == 0 && silent {
+	case size == 0 && silent:
 		return extentOf(StreamManifest{})
 	}
 	return Extent{Bytes: size}, nil

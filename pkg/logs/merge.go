@@ -18,7 +18,7 @@ type MergeRequest struct {
 	Since     time.Time
 	Grep      *regexp.Regexp // of the lines that are left the matching ones; nil: all
 	Follow    bool
-	Beat      time.Duration // give an empty piece when there was none for so long; 0: never
+	Beat      time.Duration // give an empty piece first of all, and when there was none for so long; 0: never
 
 	Ended func(context.Context) (bool, error) // as of Request
 }
@@ -58,6 +58,9 @@ func (s *Store) begin(ctx context.Context, r MergeRequest) (MergeRequest, error)
 	if len(r.Streams) > len(Names()) || r.Tail < 0 || len(r.Streams) == 2 && r.Streams[0] == r.Streams[1] {
 		return r, fmt.Errorf("tail %d of streams %.100q: %w", r.Tail, r.Streams, ErrBadRequest)
 	}
+	if err := s.beginSince(ctx, &r); err != nil {
+		return r, err
+	}
 	if r.Tail > 0 {
 		start, err := s.tailOf(ctx, r)
 		if err != nil {
@@ -68,6 +71,22 @@ func (s *Store) begin(ctx context.Context, r MergeRequest) (MergeRequest, error)
 	return r, nil
 }
 
+// beginSince resolves a time into where it is in each stream: whoever goes on from there needs no time any more.
+func (s *Store) beginSince(ctx context.Context, r *MergeRequest) error {
+	if r.Since.IsZero() {
+		return nil
+	}
+	for _, stream := range r.Streams {
+		e, err := s.Extent(ctx, Request{Execution: r.Execution, Stream: stream, Offset: r.From.Of(stream), Since: r.Since, Ended: r.Ended})
+		if err != nil {
+			return err
+		}
+		*r.From.of(stream) = e.Start
+	}
+	r.Since = time.Time{}
+	return nil
+}
+
 // merge gives the pieces of a request without Tail; tail is that of each stream.
 func (s *Store) merge(ctx context.Context, r MergeRequest, tail int, yield func(Piece, error) bool) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -76,12 +95,12 @@ func (s *Store) merge(ctx context.Context, r MergeRequest, tail int, yield func(
 		cancel()
 		feeders.Wait()
 	}()
-	m := &merger{req: r, behind: r.From, spoke: time.Now(), yield: yield}
+	m := &merger{req: r, behind: r.From, yield: yield}
 	for i, stream := range r.Streams {
 		src := &source{stream: stream, events: make(chan event), whole: r.Grep != nil, match: matcher{re: r.Grep}}
 		m.sources[i] = src
 		part := Request{
-			Execution: r.Execution, Stream: stream, Offset: r.From.Of(stream), Tail: tail, Since: r.Since, Follow: r.Follow, Ended: r.Ended,
+			Execution: r.Execution, Stream: stream, Offset: r.From.Of(stream), Tail: tail, Timed: true, Follow: r.Follow, Ended: r.Ended,
 		}
 		feeders.Go(func() { s.feed(ctx, part, src.events) })
 	}
@@ -125,6 +144,7 @@ type merger struct {
 }
 
 func (m *merger) run(ctx context.Context) {
+	m.stopped = m.req.Beat > 0 && !m.say(Piece{})
 	for !m.stopped {
 		src, at := m.choose(time.Now())
 		switch {
@@ -231,7 +251,7 @@ func (m *merger) atHand() bool {
 
 // beat gives an empty piece when there was none for long.
 func (m *merger) beat() {
-	if m.req.Beat > 0 && time.Since(m.spoke) >= m.req.Beat && !m.say(Piece{Chunk: Chunk{}}) {
+	if m.req.Beat > 0 && time.Since(m.spoke) >= m.req.Beat && !m.say(Piece{}) {
 		m.stopped = true
 	}
 }

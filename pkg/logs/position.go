@@ -15,6 +15,9 @@ type Position struct {
 // Of gives the offset in a stream.
 func (p *Position) Of(stream string) int64 { return *p.of(stream) }
 
+// Set sets the offset in a stream.
+func (p *Position) Set(stream string, offset int64) { *p.of(stream) = offset }
+
 func (p *Position) of(stream string) *int64 {
 	if stream == Stderr {
 		return &p.Stderr

@@ -74,7 +74,7 @@ type cursor struct {
 	begun  bool   // what is wanted by its time has begun
 }
 
-func (s *Store) open(ctx context.Context, r Request) (*cursor, error) {
+func (s *Store) cursor(r Request) (*cursor, error) {
 	subj, err := subject(r.Execution, r.Stream)
 	if err != nil {
 		return nil, err
@@ -82,9 +82,17 @@ func (s *Store) open(ctx context.Context, r Request) (*cursor, error) {
 	if r.Offset < 0 || r.Tail < 0 || r.End < 0 {
 		return nil, fmt.Errorf("offset %d, end %d, tail %d: %w", r.Offset, r.End, r.Tail, ErrBadRequest)
 	}
-	c := &cursor{store: s, req: r, subject: subj, pos: r.Offset}
+	r.Timed = r.Timed || !r.Since.IsZero()
+	return &cursor{store: s, req: r, subject: subj, pos: r.Offset}, nil
+}
+
+func (s *Store) open(ctx context.Context, r Request) (*cursor, error) {
+	c, err := s.cursor(r)
+	if err != nil {
+		return nil, err
+	}
 	if r.Follow {
-		if c.wake, err = s.newWaker(r.Execution, subj); err != nil {
+		if c.wake, err = s.newWaker(r.Execution, c.subject); err != nil {
 			return nil, err
 		}
 	}
@@ -99,6 +107,14 @@ func (c *cursor) begin(ctx context.Context) error {
 	if err := c.load(ctx); err != nil {
 		return err
 	}
+	if err := c.narrow(ctx); err != nil {
+		return err
+	}
+	return c.seek(ctx)
+}
+
+// narrow moves the cursor to the first byte that may be wanted of what is there.
+func (c *cursor) narrow(ctx context.Context) error {
 	if c.req.Tail > 0 {
 		start, err := c.startOfTail(ctx)
 		if err != nil {
@@ -113,7 +129,7 @@ func (c *cursor) begin(ctx context.Context) error {
 		}
 		c.pos = max(c.pos, start)
 	}
-	return c.seek(ctx)
+	return nil
 }
 
 func (c *cursor) close() {

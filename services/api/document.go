@@ -31,11 +31,12 @@ func documentUpload(a huma.API, o huma.Operation, media ...string) {
 }
 
 // documentAnswer says what a route streams.
-func documentAnswer(a huma.API, o huma.Operation, media string) {
-	operation(a, o).Responses[strconv.Itoa(http.StatusOK)] = &huma.Response{
-		Description: http.StatusText(http.StatusOK),
-		Content:     map[string]*huma.MediaType{media: {Schema: &huma.Schema{Type: huma.TypeString}}},
+func documentAnswer(a huma.API, o huma.Operation, media ...string) {
+	described := &huma.Response{Description: http.StatusText(http.StatusOK), Content: map[string]*huma.MediaType{}}
+	for _, m := range media {
+		described.Content[m] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
 	}
+	operation(a, o).Responses[strconv.Itoa(http.StatusOK)] = described
 }
 
 func operation(a huma.API, o huma.Operation) *huma.Operation {

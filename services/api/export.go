@@ -48,22 +48,11 @@ func (s *Server) exportExecution(ctx context.Context, in *ByID) (*huma.StreamRes
 		h.Set("Content-Disposition", `attachment; filename="`+e.ID+`.tar"`)
 		h.Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusOK)
-		if err := x.write(ctx, s.logs, patient{w, s.config.SlowClient}); err != nil {
+		if err := x.write(ctx, s.logs, &patient{w: w, patience: s.config.SlowClient}); err != nil {
 			panic(http.ErrAbortHandler) // a clean end would say that this was all
 		}
 		return nil
 	}), nil
-}
-
-// patient waits for a client that reads slowly, and gives up on one that does not read.
-type patient struct {
-	http.ResponseWriter
-	within time.Duration
-}
-
-func (p patient) Write(b []byte) (int, error) {
-	deadline(p.ResponseWriter, p.within)
-	return p.ResponseWriter.Write(b)
 }
 
 // export is an execution as an archive. The names in it are always the same, whatever the execution wrote.

@@ -268,6 +268,7 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 		"show-execution": {"/executions/" + id, nil, 200}, "cancel-execution": {"/executions/" + id + "/cancel", nil, 202},
 		"retry-execution": {"/executions/" + id + "/retry", nil, 202}, "read-log": {"/executions/" + id + "/logs/stdout", nil, 200},
 		"export-execution":  {"/executions/" + id + "/export", nil, 200},
+		"read-logs":         {"/executions/" + id + "/logs", nil, 200},
 		"stream-executions": {"/executions/stream", nil, 200}, "stream-events": {"/events/stream", nil, 200},
 		"publish-event": {"/events", `{"trigger":"demo.open"}`, 202}, "list-events": {"/events", nil, 200}, "show-event": {"/events/" + eventID, nil, 200},
 		"receive-webhook": {"/webhooks/demo/open", `{}`, 202},

@@ -43,6 +43,7 @@ var matrix = map[string]entry{
 	"request-execution": {"/executions", `{"action":"P.echo"}`}, "list-executions": {"/executions", nil}, "show-execution": {"/executions/E", nil},
 	"cancel-execution": {"/executions/E/cancel", nil}, "cancel-executions": {"/executions/cancel", `{"action":"P.echo","dry_run":true}`},
 	"retry-execution": {"/executions/W/retry", nil}, "read-log": {"/executions/E/logs/stdout", nil}, "export-execution": {"/executions/E/export", nil},
+	"read-logs":         {"/executions/E/logs", nil},
 	"stream-executions": {"/executions/stream", nil}, "stream-events": {"/events/stream", nil},
 	"publish-event": {"/events", `{"trigger":"P.note","payload":{}}`}, "list-events": {"/events", nil}, "show-event": {"/events/V", nil},
 	"receive-webhook": {"/webhooks/P/closed", `{}`},

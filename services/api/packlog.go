@@ -16,25 +16,23 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// logPoll is how often a follower of an installation's log looks for more.
+// logPoll is how often is looked whether a runner has begun to make a version ready.
 const logPoll = 200 * time.Millisecond
 
 func (s *Server) routePackLog(a huma.API) {
 	o := op(mayAt(access.View, access.Packs, "name", "pack"), http.MethodGet, "/packs/{name}/log", "read-pack-log", "Packs", "Read what making a version ready on a runner wrote",
 		http.StatusNotFound, http.StatusTooManyRequests)
 	o.Description = "Of the newest version, unless another is named. Without a runner it is that of one which failed, else of one that is at work, else of any. " +
-		"Plain bytes; the header Attune-Offset says where the answer begins, add what was received to it to resume. An answer that is cut off was not the end."
+		logNote
 	register(s, a, o, s.readPackLog)
-	documentAnswer(a, o, "text/plain")
+	documentLog(a, o)
 }
 
 type packLogInput struct {
 	ByName
 	Runner  string `query:"runner" doc:"The runner's name, or the beginning of it"`
 	Version string `query:"version" doc:"A version, or the beginning of its digest"`
-	Offset  int64  `query:"offset" minimum:"0" doc:"First byte wanted"`
-	Tail    int    `query:"tail" minimum:"0" maximum:"1000000" doc:"Only the last so many lines; 0 means all"`
-	Follow  bool   `query:"follow" doc:"Go on until the installation has ended"`
+	LogPart
 }
 
 func (s *Server) readPackLog(ctx context.Context, in *packLogInput) (*huma.StreamResponse, error) {
@@ -46,9 +44,11 @@ func (s *Server) readPackLog(ctx context.Context, in *packLogInput) (*huma.Strea
 	if err != nil {
 		return nil, err
 	}
-	return s.streaming(s.servePackLog(found, logs.Request{
-		Execution: found.log, Stream: logs.Stdout, Offset: in.Offset, Tail: in.Tail, Follow: in.Follow,
-	})), nil
+	l, err := in.of(found.log, logs.Stdout, func(ctx context.Context) (bool, error) { return !s.goesOn(ctx, found), nil })
+	if err != nil {
+		return nil, err
+	}
+	return s.streaming(s.serveLog(l)), nil
 }
 
 // versionNamed gives the newest version of a pack, or the newest with that name.
@@ -121,53 +121,6 @@ func (s *Server) reported(ctx context.Context, v definitions.Version, runner str
 
 // weights say whose log is shown where nobody says whose.
 var weights = map[streams.InstallStatus]int{streams.Installed: 1, streams.Installing: 2, streams.InstallError: 3}
-
-func (s *Server) servePackLog(of installation, q logs.Request) func(context.Context, http.ResponseWriter, *http.Request) error {
-	return func(ctx context.Context, w http.ResponseWriter, _ *http.Request) error {
-		follow := q.Follow
-		q.Follow = false // an execution's end ends the following of its log, and this is none
-		start, err := onBus(ctx, s, func(ctx context.Context) (int64, error) { return s.beginning(ctx, q) })
-		if err != nil {
-			return err
-		}
-		q.Offset, q.Tail = start, 0
-		beginLog(w, start)
-		if err := s.copyInstallation(ctx, w, of, q, follow); err != nil {
-			panic(http.ErrAbortHandler) // a clean end would say that this was all
-		}
-		return nil
-	}
-}
-
-// copyInstallation sends what there is, and what comes until the installation has ended.
-func (s *Server) copyInstallation(ctx context.Context, w http.ResponseWriter, of installation, q logs.Request, follow bool) error {
-	flush := http.NewResponseController(w).Flush
-	for {
-		ended := !follow || !s.goesOn(ctx, of) // what is read after that is all
-		before := q.Offset
-		for chunk, err := range s.logs.Read(ctx, q) {
-			if err != nil {
-				return err
-			}
-			deadline(w, s.config.SlowClient)
-			if _, err := w.Write(chunk.Text()); err != nil {
-				return err
-			}
-			q.Offset = chunk.Next()
-		}
-		if err := flush(); err != nil {
-			return err
-		}
-		if ended && (!follow || q.Offset == before) {
-			return ctx.Err()
-		}
-		select {
-		case <-time.After(logPoll):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
 
 // goesOn tells whether a runner that lives is at work on a version. What cannot be found out goes on.
 func (s *Server) goesOn(ctx context.Context, of installation) bool {

@@ -24,7 +24,7 @@ const (
 
 func (s *Server) routes() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.RequestID, s.metrics.observe, s.recover, guarded, plainPath, s.authenticate, plainBody)
+	r.Use(middleware.RequestID, s.metrics.observe, s.recover, guarded, plainPath, s.authenticate, plainBody, middleware.GetHead)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { write(w, notFound("page", r.URL.Path)) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
 		write(w, problem(http.StatusMethodNotAllowed, wire.CodeMethodNotAllowed, r.Method+" is not possible here"))

@@ -17,18 +17,15 @@ import (
 func (s *Server) routeSensorLogs(a huma.API) {
 	o := op(mayAt(access.View, access.Sensors, "ref", "sensor"), http.MethodGet, "/sensors/{ref}/logs", "read-sensor-log", "Sensors", "Read the log of a sensor: what it wrote to its standard error output",
 		http.StatusNotFound, http.StatusTooManyRequests)
-	o.Description = "The log of one start, by default the last one; the header Attune-Log names it. The header Attune-Offset says where the answer " +
-		"begins in it; add what was received to it to resume. Following ends with the start. An answer that is cut off was not the end."
+	o.Description = "The log of one start, by default the last one; the header Attune-Log names it. Following ends with the start. " + logNote
 	register(s, a, o, s.readSensorLog)
-	documentAnswer(a, o, "text/plain")
+	documentLog(a, o)
 }
 
 type sensorLogInput struct {
 	ByRef
-	Log    string `query:"log" doc:"Of this start: log, or one of logs, of the sensor; the last one when absent"`
-	Offset int64  `query:"offset" minimum:"0" doc:"First byte wanted"`
-	Tail   int    `query:"tail" minimum:"0" maximum:"1000000" doc:"Only the last so many lines; 0 means all"`
-	Follow bool   `query:"follow" doc:"Go on until the start has ended"`
+	Log string `query:"log" doc:"Of this start: log, or one of logs, of the sensor; the last one when absent"`
+	LogPart
 }
 
 func (s *Server) readSensorLog(ctx context.Context, in *sensorLogInput) (*huma.StreamResponse, error) {
@@ -47,10 +44,11 @@ func (s *Server) readSensorLog(ctx context.Context, in *sensorLogInput) (*huma.S
 			return nil
 		}), nil
 	}
-	serve := s.serveLog(logs.Request{
-		Execution: id, Stream: logs.Stderr, Offset: in.Offset, Tail: in.Tail, Follow: in.Follow,
-		Ended: func(ctx context.Context) (bool, error) { return s.logEnded(ctx, in.Ref, id) },
-	})
+	l, err := in.of(id, logs.Stderr, func(ctx context.Context) (bool, error) { return s.logEnded(ctx, in.Ref, id) })
+	if err != nil {
+		return nil, err
+	}
+	serve := s.serveLog(l)
 	return s.streaming(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set(wire.HeaderLog, id)
 		return serve(ctx, w, r)
