@@ -135,11 +135,12 @@ func TestABuildThatNeverEndsIsEnded(t *testing.T) {
 	t.Parallel()
 	sleep := token()
 	j := newToy(t, "1.0.0", `trap '' TERM; echo I shall never end; mkdir "$1"; setsid sleep `+sleep+` & while :; do sleep `+sleep+`; done`).job()
-	j.Timeout = 5 * time.Second // a shell must have begun by then
+	j.Timeout = 5 * time.Second // most often a shell has begun by then
 	s := newSite(t, j)
 	q := toyPack(t)
 	f := s.fails(q)
-	if f.Class != environment.BuildTimeout || f.Step != "toy 1.0.0: make it" || f.Line() != "I shall never end" {
+	said := f.Line() == "I shall never end" || len(f.Tail) == 0 // when none has
+	if f.Class != environment.BuildTimeout || f.Step != "toy 1.0.0: make it" || !said {
 		t.Errorf("failure: %+v", f)
 	}
 	if n := alive(sleep); n != 0 || len(s.tries(q.Digest)) != 0 {

@@ -106,7 +106,7 @@ func TestStreamsAndCredentialsAreTheSameAfterARestart(t *testing.T) {
 // awaitMessage waits until the connection is back and the message is seen through it.
 func awaitMessage(t *testing.T, b *bus.Bus) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		try, end := context.WithTimeout(ctx, time.Second) // a request that was on its way is not answered
