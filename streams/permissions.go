@@ -97,6 +97,8 @@ var granted = map[string]Permissions{
 		Publish: slices.Concat(
 			reads(Events, Decisions, Executions), []string{AllExecutions, AllQueued, prefixEvent + ".core.*"}, // ends are events
 			deletes(Executions),
+			reads(Logs), readsObjects(ObjectsLogs), writesObjects(ObjectsLogs), purges("OBJ_"+ObjectsLogs), // what runners left
+			readsBuckets(BucketLeases), leases("recorder"),
 		),
 	},
 	UserRunner: {

@@ -40,9 +40,7 @@ func (b *Bus) PutObject(ctx context.Context, bucket string, meta jetstream.Objec
 func ObjectMessages(bucket string, meta jetstream.ObjectMeta, data []byte) ([]*nats.Msg, error) {
 	info := jetstream.ObjectInfo{ObjectMeta: meta, Bucket: bucket, NUID: nuid.Next(), Size: uint64(len(data)), ModTime: time.Now().UTC()}
 	info.Opts = &jetstream.ObjectMetaOptions{ChunkSize: objectChunk}
-	sum := sha256.New()
-	sum.Write(data)
-	info.Digest = jetstream.GetObjectDigestValue(sum)
+	info.Digest = ObjectDigest(data)
 	var msgs []*nats.Msg
 	for ; len(data) > 0; info.Chunks++ {
 		n := min(len(data), objectChunk)
@@ -58,4 +56,11 @@ func ObjectMessages(bucket string, meta jetstream.ObjectMeta, data []byte) ([]*n
 	m.Header.Set(jetstream.MsgRollup, jetstream.MsgRollupSubject)
 	m.Data = described
 	return append(msgs, m), nil
+}
+
+// ObjectDigest is the digest in the description of an object that holds data.
+func ObjectDigest(data []byte) string {
+	sum := sha256.New()
+	sum.Write(data)
+	return jetstream.GetObjectDigestValue(sum)
 }

@@ -52,6 +52,15 @@ const (
 	RunnerEnded    Name = "runner.ended"    // the end is published, it is still in the spool
 )
 
+// Places where a log is stored, in a runner or in the recorder that completes what a runner left.
+const (
+	LogsCut         Name = "logs.cut"         // a segment is full, nothing of it is stored
+	LogsChunked     Name = "logs.chunked"     // its chunks are stored, its description is not: nobody sees it
+	LogsStored      Name = "logs.stored"      // the segment is stored
+	LogsUnmanifest  Name = "logs.unmanifest"  // all segments are stored, the manifest is not
+	LogsUncompleted Name = "logs.uncompleted" // the same of a log that is completed
+)
+
 // Places in the leading scheduler, in the order of a term and of an execution's way through it.
 const (
 	SchedulerMarked     Name = "scheduler.marked"     // earlier leaders are fenced off, nothing is known yet
@@ -72,6 +81,7 @@ func Names() []Name {
 		SecretsActivating, SecretsRenewing, SecretsRenewed,
 		RulesDecided, RulesRequested, RulesRecorded,
 		RunnerReceived, RunnerClaimed, RunnerAcked, RunnerExited, RunnerSpooled, RunnerEnded,
+		LogsCut, LogsChunked, LogsStored, LogsUnmanifest, LogsUncompleted,
 		SchedulerMarked, SchedulerRebuilt, SchedulerAdmitted, SchedulerDispatched,
 		SchedulerDue, SchedulerRequeued, SchedulerEnded, SchedulerRemoved,
 	}

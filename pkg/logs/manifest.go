@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/attune/attune/streams"
 )
 
 // manifestVersion is the version of the stored form below.
@@ -24,6 +22,7 @@ type Manifest struct {
 	Execution string                    `json:"execution"`
 	Complete  bool                      `json:"complete"`           // nothing will be added
 	Encoding  string                    `json:"encoding,omitempty"` // of the segments
+	Cut       bool                      `json:"cut,omitempty"`      // more may have been written: the runner was lost before all of it was stored
 	Streams   map[string]StreamManifest `json:"streams"`
 }
 
@@ -51,7 +50,15 @@ type Segment struct {
 	LiveAt uint64    `json:"live_seq"`         // the message of LOGS that holds the segment's last byte; 0: not known
 	First  time.Time `json:"first"`
 	Last   time.Time `json:"last"`
+	End    string    `json:"end,omitempty"` // what ends with it; see the constants
 }
+
+// What may end with a segment. A stream whose last segment is another may have lost what followed.
+const (
+	endOfAttempt = "attempt" // an attempt that another follows; all it wrote is there
+	endOfLog     = "log"     // the stream as Complete found it, whole
+	endCut       = "cut"     // the same, and with a line that says that more may have been written
+)
 
 // add puts a segment behind the others.
 func (m *StreamManifest) add(seg Segment) {
@@ -120,7 +127,7 @@ func (s *Store) putSegment(ctx context.Context, seg Segment, data []byte) error 
 	if err != nil {
 		return fmt.Errorf("segment %s: encode: %w", seg.Name, err)
 	}
-	return s.Bus.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: seg.Name, Metadata: map[string]string{segmentKey: string(described)}}, data)
+	return s.create(ctx, jetstream.ObjectMeta{Name: seg.Name, Metadata: map[string]string{segmentKey: string(described)}}, data)
 }
 
 // segments finds what is stored of a stream whose manifest is not.

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/attune/attune/pkg/failpoint"
 )
 
 // inlineBytes is the longest stream that is kept in the manifest itself: most executions print a few lines,
@@ -153,7 +155,9 @@ func (g *segmenter) upload(seg Segment, data []byte) {
 		return
 	}
 	w := g.s.w
+	failpoint.Hit(failpoint.LogsCut)
 	g.err = w.persist(seg.Name, func(ctx context.Context) error { return w.store.putSegment(ctx, seg, data) })
+	failpoint.Hit(failpoint.LogsStored)
 	g.manifest.add(seg)
 }
 
@@ -165,6 +169,9 @@ func (g *segmenter) finish() (StreamManifest, error) {
 		if err := g.startSegment(); err != nil {
 			return StreamManifest{}, err
 		}
+	}
+	if g.s.w.suspended {
+		g.current.End = endOfAttempt
 	}
 	if !inline && g.current.Bytes > 0 {
 		if err := g.rotate(); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -106,6 +107,7 @@ func (w *Writer) complete() (size int64, err error) {
 	m := Manifest{Version: manifestVersion, Execution: w.execution, Complete: true, Encoding: encoding, Streams: map[string]StreamManifest{
 		Stdout: w.stdout.stored, Stderr: w.stderr.stored,
 	}}
+	failpoint.Hit(failpoint.LogsUnmanifest)
 	err = w.persist("manifest", func(ctx context.Context) (err error) {
 		size, err = w.store.putManifest(ctx, m)
 		return err

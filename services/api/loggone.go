@@ -8,6 +8,7 @@ import (
 // fromHistory gives an execution as history has it.
 func fromHistory(e history.Execution) wire.Execution {
 	out := wire.FromFact(e.Fact(), nil)
+	out.Incomplete = out.Incomplete || e.EndedAt != nil && e.LogSettledAt == nil
 	out.RemovedAt, out.RemovedBy = e.LogRemovedAt, e.LogRemovedBy
 	return out
 }

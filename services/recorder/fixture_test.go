@@ -41,7 +41,7 @@ func newFixture(t *testing.T) *fixture {
 // start runs a recorder and gives what stops it and waits.
 func (f *fixture) start(t *testing.T) (stop func()) {
 	t.Helper()
-	r, err := recorder.New(recorder.Config{Bus: f.Bus, DB: f.db, Grace: f.grace, Logger: slog.New(slog.DiscardHandler)})
+	r, err := recorder.New(recorder.Config{Bus: f.Bus, DB: f.db, Grace: f.grace, Settle: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,9 @@ type metrics struct {
 	messages *prometheus.CounterVec
 	rejected *prometheus.CounterVec
 	batches  *prometheus.HistogramVec
+
+	settled   *prometheus.CounterVec
+	unsettled prometheus.Gauge
 }
 
 // newMetrics registers the metrics. A nil registerer leaves them unregistered.
@@ -24,11 +27,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		batches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "attune_recorder_batch_messages", Help: "Messages written at once.", Buckets: []float64{1, 5, 20, 50, 100, 200, 500},
 		}, []string{"stream"}),
+		settled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_recorder_logs_completed_total", Help: "Logs completed in place of a runner that could not, by what was found: whole, cut, failed (and tried again).",
+		}, []string{"result"}),
+		unsettled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "attune_recorder_logs_incomplete", Help: "Logs of ended executions that are still to be completed, as of the last look.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches))
+	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches), r.Register(m.settled), r.Register(m.unsettled))
 }
 
 func (m *metrics) projected(stream string, messages, rejected int) {

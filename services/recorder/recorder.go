@@ -6,7 +6,8 @@
 // replay of a whole stream change nothing; and that a message which cannot become history is noted in
 // rejected_messages, and neither repeated for ever nor in the way of others. Once an execution's end has been
 // in the database for a grace, its facts leave EXECUTIONS. Ends become events of the trigger
-// core.execution_ended while a rule waits for them.
+// core.execution_ended while a rule waits for them. A log whose runner could not complete it is completed from what
+// it left.
 package recorder
 
 import (
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -37,6 +39,7 @@ type Config struct {
 	Bus        *bus.Bus
 	DB         *pgxpool.Pool
 	Grace      time.Duration // 0 means DefaultGrace
+	Settle     time.Duration // 0 means DefaultSettle
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -44,6 +47,7 @@ type Config struct {
 // Recorder projects the streams.
 type Recorder struct {
 	Config
+	id      string // of this copy
 	history *history.Store
 	metrics *metrics
 	wanted  atomic.Bool   // a rule waits for the ends of executions
@@ -55,6 +59,9 @@ func New(c Config) (*Recorder, error) {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	if c.Settle == 0 {
+		c.Settle = DefaultSettle
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -62,7 +69,7 @@ func New(c Config) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{Config: c, history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}, nil
+	return &Recorder{Config: c, id: uuid.NewString(), history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}, nil
 }
 
 // Run projects until ctx ends.
@@ -74,6 +81,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	g.Go(func() error { return facts.run(ctx) })
 	g.Go(func() error { return r.announce(ctx) })
 	g.Go(func() error { return r.sweep(ctx) })
+	g.Go(func() error { return r.settle(ctx) })
 	g.Go(func() error { return definitions.New(r.DB).Watch(ctx, r.Logger, r.redefine) })
 	return g.Wait()
 }

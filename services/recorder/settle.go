@@ -1,0 +1,113 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/logs"
+)
+
+// logsLease is the lease of the recorder that completes logs. Two at once would do no harm, only the same work.
+const logsLease = "recorder"
+
+const (
+	// DefaultSettle is how long after an execution's end its log is completed by others than its runner, which may
+	// have been cut off and come back.
+	DefaultSettle = 15 * time.Second
+	// settleEvery is how often logs are looked for that are to be completed.
+	settleEvery = 5 * time.Second
+	// settlePace bounds how fast they are completed, so that the loss of a large runner crowds out nobody.
+	settlePace = 20 * time.Millisecond
+	// settleTimeout bounds the work on one of them.
+	settleTimeout = time.Minute
+	// maxUnsettled is how many are listed at once.
+	maxUnsettled = 100
+)
+
+// settle completes the logs of ended executions whose runner could not: it is lost, or gave up before all was stored.
+// The table is the list of what is to be done, and completing a log again changes nothing, so a recorder that dies
+// leaves the rest to the next.
+func (r *Recorder) settle(ctx context.Context) error {
+	config := lease.Config{JS: r.Bus.JS, Key: logsLease, Owner: r.id, Logger: r.Logger}
+	pause := newPause()
+	for ctx.Err() == nil {
+		err := lease.Run(ctx, config, r.settleLogs)
+		if ctx.Err() != nil {
+			break
+		}
+		next := pause.NextBackOff()
+		r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
+		wait(ctx, next)
+	}
+	return context.Cause(ctx)
+}
+
+func (r *Recorder) settleLogs(ctx context.Context) error {
+	store, err := logs.Open(ctx, logs.Config{Bus: r.Bus, Logger: r.Logger})
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		if err := r.settleAll(ctx, store); err != nil && ctx.Err() == nil {
+			r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", settleEvery))
+		}
+		wait(ctx, min(settleEvery, r.Settle))
+	}
+	return context.Cause(ctx)
+}
+
+// settleAll goes once through what is unsettled. What cannot be completed now is tried again the next time, and is in
+// nobody's way.
+func (r *Recorder) settleAll(ctx context.Context, store *logs.Store) error {
+	var last history.Unsettled
+	left := 0
+	for {
+		page, err := r.history.Unsettled(ctx, last, maxUnsettled)
+		if err != nil {
+			return err
+		}
+		for _, u := range page {
+			if time.Since(u.EndedAt) < r.Settle {
+				left++
+				continue
+			}
+			if err := r.settleOne(ctx, store, u); err != nil {
+				left++
+				r.metrics.settled.WithLabelValues("failed").Inc()
+				r.Logger.WarnContext(ctx, "log is not completed yet", slog.String(logging.ExecutionID, u.ID), slog.Any(logging.Error, err))
+			}
+			if wait(ctx, settlePace); ctx.Err() != nil {
+				return nil
+			}
+		}
+		if len(page) < maxUnsettled {
+			r.metrics.unsettled.Set(float64(left))
+			return nil
+		}
+		last = page[len(page)-1]
+	}
+}
+
+func (r *Recorder) settleOne(ctx context.Context, store *logs.Store, u history.Unsettled) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, settleTimeout, fmt.Errorf("not done within %s", settleTimeout))
+	defer cancel()
+	found, err := store.Complete(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if err := r.history.Settle(ctx, u.ID, history.SettledLog(found)); err != nil {
+		return err
+	}
+	result := "whole"
+	if found.Incomplete {
+		result = "cut"
+	}
+	r.metrics.settled.WithLabelValues(result).Inc()
+	r.Logger.DebugContext(ctx, "log completed", slog.String(logging.ExecutionID, u.ID), slog.Int64("bytes", found.Bytes), slog.Bool("cut", found.Incomplete))
+	return nil
+}
