@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -176,6 +177,8 @@ func (c *cluster) archive() []byte {
 		"actions/again.yaml": action + "1\nretry:\n  attempts: 2\n  delay: 100ms\n  on: [failed, lost]\n",
 		"actions/hold.yaml":  action + "1\nretry:\n  attempts: 2\n  delay: 100ms\n  on: [failed, lost]\n  order: hold\n",
 		"actions/rated.yaml": action + "2\nrate: 5/s burst 1\n",
+		"actions/print.yaml": "description: prints numbers\nruntime: shell\nentry_point: print.sh\ntimeout: 1h\nlogs:\n  segment_bytes: 65536\n",
+		"actions/print.sh":   "seq 1 " + strconv.Itoa(printed) + "\n",
 		"actions/mark":       string(binary),
 	})
 	_, archive, err := pack.Archive(dir)
