@@ -10,7 +10,8 @@
 // It prints a table of medians, and with -json the same as JSON. With `admission` as its first argument it measures
 // ordered admission alone instead, at a size that real processes do not reach on one machine: see package scale.
 // With `idle` it measures what an installation with many actions and no work takes, with `packs` what installing packs
-// takes: see package packs; with `starts` what starting a program costs, in a sandbox and out of it.
+// takes: see package packs; with `starts` what starting a program costs, in a sandbox and out of it; with `logs` what
+// output costs.
 package main
 
 import (
@@ -48,6 +49,10 @@ func main() {
 	}
 	if args := os.Args[1:]; len(args) > 0 && args[0] == startsCommand {
 		exit(starts(ctx, args[1:], os.Stdout))
+		return
+	}
+	if args := os.Args[1:]; len(args) > 0 && args[0] == logsCommand {
+		exit(output(ctx, args[1:], os.Stdout))
 		return
 	}
 	if args := os.Args[1:]; len(args) > 0 && args[0] == packs.Command {
@@ -97,7 +102,7 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	return writeJSON(o.out, report)
 }
 
-func writeJSON(file string, report *report) error {
+func writeJSON(file string, report any) error {
 	b, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err

@@ -34,6 +34,10 @@ func writePack(dir, pipe string) (string, error) {
 		"triggers/mark.yaml": "description: Run bench.mark.\n",
 		"rules/tick.yaml":    "trigger: bench.tick\naction: core.noop\n",
 		"rules/mark.yaml":    "trigger: bench.mark\naction: bench.mark\nparameters:\n  n: ${{ event.payload.n }}\n",
+		"triggers/line.yaml": "description: Run bench.line.\n",
+		"rules/line.yaml":    "trigger: bench.line\naction: bench.line\n",
+		"actions/line.yaml":  "description: Print a line.\nruntime: shell\nentry_point: line.sh\nvariables: false\n",
+		"actions/line.sh":    "#!/bin/sh\necho this is the one line of output\n",
 		"actions/mark.yaml":  "description: Say that it runs.\nruntime: shell\nentry_point: mark.sh\nvariables: false\nparameters:\n  type: object\n  properties:\n    n: {type: integer}\n",
 		"actions/mark.sh":    fmt.Sprintf("#!/bin/sh\necho . > %s\n", pipe),
 	}

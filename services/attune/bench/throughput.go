@@ -15,8 +15,11 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// throughputPatience bounds one round.
-const throughputPatience = 2 * time.Minute
+// throughputPatience bounds a round, perExecution more so where it is a long one.
+const (
+	throughputPatience = 2 * time.Minute
+	perExecution       = 200 * time.Millisecond
+)
 
 // forkExec starts the program n times and waits for each, as many at once as there are processors, and gives
 // the rate per second.
@@ -43,18 +46,23 @@ func forkExec(ctx context.Context, program string, n int) (float64, error) {
 // throughput publishes n events at once and gives the rate at which their executions succeed, from the first
 // event to the last end.
 func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, throughputPatience)
+	return in.burst(ctx, "core", "noop", "tick", n)
+}
+
+// burst is throughput of an action that a trigger of the benchmark's pack leads to.
+func (in *instance) burst(ctx context.Context, packOf, action, trigger string, n int) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(throughputPatience, time.Duration(n)*perExecution))
 	defer cancel()
-	noops, err := streams.ExecutionsOf("core", "noop")
+	ends, err := streams.ExecutionsOf(packOf, action)
 	if err != nil {
 		return 0, err
 	}
-	tick, err := streams.EventSubject(packName, "tick")
+	tick, err := streams.EventSubject(packName, trigger)
 	if err != nil {
 		return 0, err
 	}
 	ended := make(chan string, n)
-	sub, err := in.bus.Conn.Subscribe(noops, func(m *nats.Msg) {
+	sub, err := in.bus.Conn.Subscribe(ends, func(m *nats.Msg) {
 		if s := streams.Status(m.Header.Get(streams.HeaderStatus)); execution.Final(s) {
 			ended <- string(s)
 		}
@@ -73,7 +81,7 @@ func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
 		select {
 		case s := <-ended:
 			if s != string(streams.Succeeded) {
-				return 0, fmt.Errorf("an execution of core.noop ended as %s", s)
+				return 0, fmt.Errorf("an execution of %s.%s ended as %s", packOf, action, s)
 			}
 		case <-ctx.Done():
 			return 0, fmt.Errorf("%d of %d executions ended: %w", i, n, ctx.Err())
