@@ -68,7 +68,7 @@ func (c *cursor) lookWhetherEnded(ctx context.Context) error {
 	if c.req.Ended != nil {
 		return c.askWhetherEnded(ctx)
 	}
-	st, err := c.store.facts.Find(ctx, c.req.Execution)
+	st, err := c.wake.hub.find(ctx, c.store.facts, c.req.Execution)
 	switch {
 	case errors.Is(err, execution.ErrNotFound): // long ended: facts are removed some time after the end
 	case err != nil:

@@ -1,13 +1,16 @@
 package logs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
 
@@ -18,6 +21,7 @@ type waker struct {
 	dropped atomic.Bool    // output had no room
 	facts   chan struct{}
 	looked  bool // whether the execution's state was looked at
+	hub     *hub
 	stop    func()
 }
 
@@ -28,6 +32,35 @@ type hub struct {
 
 	mu      sync.Mutex // guards the field below
 	members map[*waker]struct{}
+
+	looking chan struct{} // holds one while somebody looks at the execution's state; whoever put it owns the fields below
+	state   execution.State
+	looked  time.Time
+	fresh   atomic.Bool // no fact came since it was looked at
+}
+
+// lookShared is for how long the followers of a log share what one of them found out about its execution: to find it
+// by its id costs the server a scan.
+const lookShared = lookAgain / 2
+
+// find gives the state of the execution, at most so old, unless a fact came since.
+func (h *hub) find(ctx context.Context, facts *execution.Facts, id string) (execution.State, error) {
+	select {
+	case h.looking <- struct{}{}:
+	case <-ctx.Done():
+		return execution.State{}, context.Cause(ctx)
+	}
+	defer func() { <-h.looking }()
+	if h.fresh.Load() && time.Since(h.looked) < lookShared {
+		return h.state, nil
+	}
+	h.fresh.Store(true)
+	h.looked = time.Now()
+	st, err := facts.Find(ctx, id)
+	if h.state = st; err != nil {
+		h.fresh.Store(false)
+	}
+	return st, err
 }
 
 // hubs are the hubs of the logs that are followed, by the subject of their output.
@@ -52,6 +85,7 @@ func (s *Store) newWaker(executionID, subject string) (*waker, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.members[w] = struct{}{}
+	w.hub = h
 	w.stop = func() { s.hubs.leave(subject, h, w) }
 	return w, nil
 }
@@ -61,7 +95,7 @@ func (s *Store) newHub(executionID, subject string) (*hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log of execution %.60q: %w: %w", executionID, ErrBadRequest, err)
 	}
-	h := &hub{members: map[*waker]struct{}{}}
+	h := &hub{members: map[*waker]struct{}{}, looking: make(chan struct{}, 1)}
 	for subject, tell := range map[string]func(*waker, *nats.Msg){subject: (*waker).take, facts: (*waker).hear} {
 		sub, err := s.Bus.Conn.Subscribe(subject, func(m *nats.Msg) { h.each(m, tell) })
 		if err != nil {
@@ -111,4 +145,7 @@ func (w *waker) take(m *nats.Msg) {
 	}
 }
 
-func (w *waker) hear(*nats.Msg) { signal(w.facts) }
+func (w *waker) hear(*nats.Msg) {
+	w.hub.fresh.Store(false)
+	signal(w.facts)
+}
