@@ -31,6 +31,7 @@ func (c *Client) RestartSensor(ctx context.Context, ref string) (api.Sensor, err
 type SensorLog struct {
 	Sensor string // "pack.name"
 	Tail   int    // only the last so many lines; 0: all
+	Since  string // only what was written since then: a time
 	Follow bool   // go on with the next start when one has ended, until ctx ends
 }
 
@@ -67,7 +68,7 @@ func (c *Client) sensorLogOnce(ctx context.Context, at *sensorPlace, w io.Writer
 	if n, err := strconv.ParseInt(resp.Header.Get(api.HeaderOffset), 10, 64); err == nil {
 		at.offset = n
 	}
-	at.log, at.Tail = resp.Header.Get(api.HeaderLog), 0
+	at.log, at.Tail, at.Since = resp.Header.Get(api.HeaderLog), 0, "" // from here on the offset is known
 	n, err := copyTo(w, resp.Body)
 	at.offset += n
 	if err == nil {
@@ -83,6 +84,9 @@ func (at *sensorPlace) request() request {
 	}
 	if at.Tail > 0 {
 		q.Set("tail", strconv.Itoa(at.Tail))
+	}
+	if at.Since != "" {
+		q.Set("since", at.Since)
 	}
 	if at.log != "" {
 		q.Set("log", at.log)

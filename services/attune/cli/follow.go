@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 
@@ -83,7 +82,7 @@ func followRun(ctx context.Context, s *session, id string) error {
 	var last api.Execution
 	var g errgroup.Group
 	g.Go(func() (err error) { last, err = s.api.Wait(ctx, id, s.progress); return err })
-	logs := followLogs(ctx, s, client.Log{Execution: id, Follow: true}, stdout)
+	logs := followLogs(ctx, s, id, stdout)
 	if err := g.Wait(); err != nil {
 		return brokenOff(ctx, id, err)
 	}
@@ -110,19 +109,6 @@ func (s *shared) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.w.Write(p)
-}
-
-// followLogs copies both streams, each to its own.
-func followLogs(ctx context.Context, s *session, l client.Log, stdout io.Writer) error {
-	var g errgroup.Group
-	follow := func(stream string, w io.Writer) {
-		one := l
-		one.Stream = stream
-		g.Go(func() error { _, err := s.api.Logs(ctx, one, w); return err })
-	}
-	follow(streamStdout, stdout)
-	follow(streamStderr, s.errw)
-	return g.Wait()
 }
 
 // brokenOff says that an execution goes on though nobody follows it any more, and what can be done.
@@ -166,59 +152,4 @@ func endText(x api.Execution) string {
 		text += ": " + x.Error.Message
 	}
 	return text
-}
-
-// Streams of an execution's output.
-const (
-	streamStdout = "stdout"
-	streamStderr = "stderr"
-)
-
-// logsCommand is the short form of execution logs; path is how it is called.
-func logsCommand(a *app, path string) *cobra.Command {
-	var l client.Log
-	c := command("logs ID [-f] [--stream stdout|stderr] [--tail N]", "Print the output of an execution",
-		path+" -f 0199f3a0-7d1c-7000-8000-000000000001\n"+path+" 0199f3a0-7d1c-7000-8000-000000000001 --stream stderr --tail 20",
-		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
-			l.Execution = args[0]
-			return printLogs(ctx, s, l)
-		}))
-	c.Long = `Print the output of an execution: its stdout on stdout and its stderr on stderr, or one of them on stdout. With
--f it goes on until the execution has ended, and resumes by itself after a broken connection.`
-	c.Flags().BoolVarP(&l.Follow, "follow", "f", false, "go on until the execution has ended")
-	c.Flags().StringVar(&l.Stream, "stream", "", "only stdout or stderr")
-	c.Flags().IntVar(&l.Tail, "tail", 0, "only the last N lines of each stream")
-	c.Flags().Int64Var(&l.Offset, "offset", 0, "begin at this byte; needs --stream")
-	c.PreRunE = func(c *cobra.Command, _ []string) error { return checkLogs(c, l) }
-	must(c.RegisterFlagCompletionFunc("stream", cobra.FixedCompletions([]string{streamStdout, streamStderr}, cobra.ShellCompDirectiveNoFileComp)))
-	return completing(c, a.complete(executionIDs))
-}
-
-func checkLogs(c *cobra.Command, l client.Log) error {
-	switch {
-	case l.Stream != "" && l.Stream != streamStdout && l.Stream != streamStderr:
-		return usageError(c, fmt.Errorf("--stream %q: want stdout or stderr", l.Stream))
-	case l.Tail < 0:
-		return usageError(c, fmt.Errorf("--tail %d: want a number that is not negative", l.Tail))
-	case l.Offset < 0:
-		return usageError(c, fmt.Errorf("--offset %d: want a number that is not negative", l.Offset))
-	case l.Offset > 0 && l.Stream == "":
-		return usageError(c, errors.New("--offset needs --stream: each stream has offsets of its own"))
-	case l.Offset > 0 && l.Tail > 0:
-		return usageError(c, errors.New("--offset and --tail exclude each other"))
-	}
-	return nil
-}
-
-func printLogs(ctx context.Context, s *session, l client.Log) error {
-	var err error
-	if l.Stream != "" {
-		_, err = s.api.Logs(ctx, l, s.out)
-	} else {
-		err = followLogs(ctx, s, l, s.out)
-	}
-	if errors.Is(err, os.ErrClosed) || ctx.Err() == nil {
-		return err
-	}
-	return WithExit(hinted(errors.New("stopped following"), "follow it again: attune logs -f "+l.Execution), ExitInterrupted)
 }

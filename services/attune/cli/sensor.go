@@ -87,10 +87,14 @@ func restartSensor(ctx context.Context, s *session, args []string) error {
 
 func sensorLogsCommand(a *app) *cobra.Command {
 	var l client.SensorLog
-	c := command("logs PACK.SENSOR [-f] [--tail N]", "Print the log of a sensor", "attune sensor logs -f disk.watch",
-		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) error {
+	var since string
+	c := command("logs PACK.SENSOR [-f] [--tail N] [--since TIME]", "Print the log of a sensor", "attune sensor logs -f disk.watch --since 10m",
+		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) (err error) {
 			l.Sensor = args[0]
-			err := s.api.SensorLogs(ctx, l, s.out)
+			if l.Since, err = moment("since", since, s.now); err != nil {
+				return err
+			}
+			err = s.api.SensorLogs(ctx, l, s.out)
 			if ctx.Err() == nil {
 				return err
 			}
@@ -100,6 +104,8 @@ func sensorLogsCommand(a *app) *cobra.Command {
 no events, and how it ended. With -f it goes on, with further starts too.`
 	c.Flags().BoolVarP(&l.Follow, "follow", "f", false, "go on until interrupted")
 	c.Flags().IntVar(&l.Tail, "tail", 0, "only the last N lines")
+	c.Flags().StringVar(&since, "since", "", "only from then on: a time (2026-01-31T12:00:00Z) or how long ago (90s, 1h, 7d)")
+	must(c.RegisterFlagCompletionFunc("since", cobra.NoFileCompletions))
 	c.PreRunE = func(c *cobra.Command, _ []string) error {
 		if l.Tail < 0 {
 			return usageError(c, fmt.Errorf("--tail %d: want a number that is not negative", l.Tail))
