@@ -245,6 +245,9 @@ func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
 	if err != nil {
 		return err
 	}
+	if err := s.emptyLive(ctx); err != nil {
+		return err
+	}
 	objects, live, err := s.logBytes(ctx)
 	if err != nil {
 		return err
@@ -257,6 +260,15 @@ func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
 	r.SilentMs, r.LineMs, r.LineShare = 1000/silent, 1000/line, silent/line
 	r.LineObjectBytes, r.LineLiveBytes = float64(objectsAfter-objects)/float64(n), float64(liveAfter-live)/float64(n)
 	return err
+}
+
+// emptyLive makes room on the stream of logs: a full one drops for every message an older one, and does not grow.
+func (s *outputSite) emptyLive(ctx context.Context) error {
+	stream, err := s.bus.JS.Stream(ctx, streams.Logs)
+	if err != nil {
+		return err
+	}
+	return stream.Purge(ctx)
 }
 
 // logBytes gives what logs take in the object store and on the stream.
