@@ -334,3 +334,46 @@ func TestWhatIsMissingIsToldInItsPlace(t *testing.T) {
 		}
 	}
 }
+
+// Who follows both streams sees every byte of each, over the border of what is stored, and so does who comes later.
+func TestAFollowedMergeSeesWhatBothStreamsHold(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	s := open(t, b)
+	end := startExecution(t, b)
+	raw := map[string][]byte{logs.Stdout: noise(300_000), logs.Stderr: noise(250_000)}
+	w := newWriter(t, s, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
+	readers := make([]chan map[string][]byte, 3)
+	begin := func(i int, r logs.MergeRequest) {
+		readers[i] = make(chan map[string][]byte, 1)
+		go func() {
+			got := map[string][]byte{}
+			for p, err := range s.Merge(t.Context(), r) {
+				if err != nil {
+					t.Error(err)
+				}
+				got[p.Stream] = append(got[p.Stream], p.Data...)
+			}
+			readers[i] <- got
+		}()
+	}
+	all := logs.MergeRequest{Execution: id, Follow: true}
+	begin(0, all)
+	for i := 0; i < 250_000; i += 10_000 {
+		write(t, w.Stdout(), raw[logs.Stdout][i:i+10_000])
+		write(t, w.Stderr(), raw[logs.Stderr][i:i+10_000])
+		if i == 120_000 {
+			begin(1, all)
+		}
+	}
+	write(t, w.Stdout(), raw[logs.Stdout][250_000:])
+	closeWriter(t, w)
+	end(streams.Succeeded, &streams.Output{StdoutBytes: 300_000, StderrBytes: 250_000})
+	begin(2, all)
+	for _, reader := range readers {
+		got := <-reader
+		for _, stream := range logs.Names() {
+			equal(t, got[stream], raw[stream])
+		}
+	}
+}

@@ -154,6 +154,14 @@ func TestTheLogOfAnInstallationIsFollowedToItsEnd(t *testing.T) {
 	if a := f.get("/api/v1/packs/hello/log?offset=6&runner=web"); string(a.body) != "build\n" || a.header.Get(wire.HeaderOffset) != "6" {
 		t.Errorf("%d %q", a.status, a.body)
 	}
+	for query, want := range map[string]string{"?tail=1": "build\n", "?grep=^f": "fetch\n", "?since=1h": "fetch\nbuild\n", "?since=2100-01-01T00:00:00Z": ""} {
+		if a := f.get("/api/v1/packs/hello/log" + query); a.status != http.StatusOK || string(a.body) != want {
+			t.Errorf("%s: %d %q, want %q", query, a.status, a.body, want)
+		}
+	}
+	if a := f.ranged("/api/v1/packs/hello/log", "bytes=-6"); a.status != http.StatusPartialContent || string(a.body) != "build\n" {
+		t.Errorf("%d %q", a.status, a.body)
+	}
 	f.get("/api/v1/packs/hello/log?runner=other").refused(http.StatusNotFound, wire.CodeNotFound)
 	f.get("/api/v1/packs/hello/log?version=9").refused(http.StatusNotFound, wire.CodeNotFound)
 }
