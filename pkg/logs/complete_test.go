@@ -100,11 +100,13 @@ func TestALogThatWasWholeIsNotMarked(t *testing.T) {
 	t.Parallel()
 	for name, leave := range map[string]func(*testing.T, *bus.Bus, *logs.Store, *logs.Writer, []byte){
 		"the manifest was not stored": func(t *testing.T, b *bus.Bus, _ *logs.Store, w *logs.Writer, raw []byte) {
+			t.Helper()
 			write(t, w.Stdout(), raw)
 			closeWriter(t, w)
 			forgetManifest(t, b)
 		},
 		"canceled between two attempts": func(t *testing.T, _ *bus.Bus, _ *logs.Store, w *logs.Writer, raw []byte) {
+			t.Helper()
 			write(t, w.Stdout(), raw)
 			suspend(t, w)
 		},

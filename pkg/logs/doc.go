@@ -7,6 +7,9 @@
 // The attempts of an execution write one log, one after the other: Suspend leaves it open, Continue goes on behind
 // what there is, whether the attempt before ended or died.
 //
+// What a runner leaves that dies is served as far as it was stored or published. Complete stores what is only
+// published and writes the manifest; RemoveOrphans removes what was stored halfway.
+//
 // Guarantees: bytes are kept as they are, whatever they are. A byte has one offset, live and stored. Memory is
 // bounded for any output. A process is slowed by a slow store, but never blocked for ever: after Patience its
 // output is drained, counted, and the log says in that place how much is missing. A log that reaches its limit

@@ -13,6 +13,7 @@ type metrics struct {
 
 	settled   *prometheus.CounterVec
 	unsettled prometheus.Gauge
+	orphans   prometheus.Counter
 }
 
 // newMetrics registers the metrics. A nil registerer leaves them unregistered.
@@ -33,11 +34,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		unsettled: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "attune_recorder_logs_incomplete", Help: "Logs of ended executions that are still to be completed, as of the last look.",
 		}),
+		orphans: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "attune_recorder_log_orphans_removed_total", Help: "Half-stored objects of logs whose parts were removed.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches), r.Register(m.settled), r.Register(m.unsettled))
+	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches), r.Register(m.settled), r.Register(m.unsettled), r.Register(m.orphans))
 }
 
 func (m *metrics) projected(stream string, messages, rejected int) {

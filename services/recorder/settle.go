@@ -25,6 +25,11 @@ const (
 	settlePace = 20 * time.Millisecond
 	// settleTimeout bounds the work on one of them.
 	settleTimeout = time.Minute
+	// orphansEvery is how often the bucket is looked through for chunks that belong to no object, orphanAge how old
+	// they must be, and maxOrphans how many objects' chunks go at once.
+	orphansEvery = 6 * time.Hour
+	orphanAge    = time.Hour
+	maxOrphans   = 1000
 	// maxUnsettled is how many are listed at once.
 	maxUnsettled = 100
 )
@@ -52,13 +57,30 @@ func (r *Recorder) settleLogs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var looked time.Time
 	for ctx.Err() == nil {
+		if time.Since(looked) > orphansEvery {
+			r.removeOrphans(ctx, store)
+			looked = time.Now()
+		}
 		if err := r.settleAll(ctx, store); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", settleEvery))
 		}
 		wait(ctx, min(settleEvery, r.Settle))
 	}
 	return context.Cause(ctx)
+}
+
+// removeOrphans removes what whoever stored a log has left when he died between the parts of an object.
+func (r *Recorder) removeOrphans(ctx context.Context, store *logs.Store) {
+	n, err := store.RemoveOrphans(ctx, orphanAge, maxOrphans)
+	if err != nil && ctx.Err() == nil {
+		r.Logger.WarnContext(ctx, "orphaned parts of logs stay for now", slog.Any(logging.Error, err), slog.Duration("retry_in", orphansEvery))
+	}
+	if n > 0 {
+		r.metrics.orphans.Add(float64(n))
+		r.Logger.InfoContext(ctx, "orphaned parts of logs removed", slog.Int("objects", n))
+	}
 }
 
 // settleAll goes once through what is unsettled. What cannot be completed now is tried again the next time, and is in
