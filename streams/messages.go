@@ -123,6 +123,7 @@ const (
 	ClassCanceled           = "canceled"
 	ClassSpawnFailed        = "spawn_failed"
 	ClassBadResult          = "bad_result"
+	ClassOutputLimit        = "output_limit" // its output went over a limit, which its action does not allow
 	ClassPackUnavailable    = "pack_unavailable"
 	ClassSecretsUnavailable = "secrets_unavailable"
 	ClassRunnerLost         = "runner_lost"

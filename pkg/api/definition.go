@@ -47,12 +47,22 @@ type Action struct {
 	Rate         string           `json:"rate,omitempty" doc:"How many start in a time" example:"10/m"`
 	Retry        *pack.Retry      `json:"retry,omitempty" doc:"When an attempt that ended badly is repeated"`
 	QueueTimeout string           `json:"queue_timeout,omitempty" doc:"How long an attempt may wait to start; for ever when absent" example:"1h0m0s"`
+	Logs         *LogLimits       `json:"logs,omitempty" doc:"What is kept of the output"`
 	Pool         string           `json:"pool"`
 	Needs        string           `json:"needs,omitempty" doc:"The range of versions of the runtime" example:">=3.9,<3.13"`
 	Resources    pack.Resources   `json:"resources,omitzero" doc:"What an execution may use"`
 	RunsOn       pack.RunsOn      `json:"runs_on,omitzero" doc:"What it asks of a runner of the pool, and what becomes of a request when none has it"`
 	Container    *pack.Container  `json:"container,omitempty"`
 	PackDigest   string           `json:"pack_digest"`
+}
+
+// LogLimits say what is kept of the output of an action's executions.
+type LogLimits struct {
+	MaxBytes         int64     `json:"max_bytes" doc:"Of each stream"`
+	MaxTotalBytes    int64     `json:"max_total_bytes" doc:"Of both together"`
+	SegmentBytes     int64     `json:"segment_bytes" doc:"Of output, in one stored segment"`
+	Keep             pack.Keep `json:"keep" enum:"head,ends" doc:"What is kept of a stream over its limit"`
+	TruncateOnExceed bool      `json:"truncate_on_exceed" doc:"Whether output over a limit is left out; otherwise it fails the execution"`
 }
 
 // Trigger is a kind of event.

@@ -57,6 +57,11 @@ type Config struct {
 	BuildMaxBytes   int64         `envconfig:"BUILD_MAX_BYTES" default:"2147483648" desc:"how many bytes of the disk it may take"`
 	BuildEnv        []string      `envconfig:"BUILD_ENV" desc:"names of variables of this process that builds see, divided by commas: HTTPS_PROXY,SSL_CERT_FILE"`
 
+	LogMaxBytes      int64  `envconfig:"LOG_MAX_BYTES" default:"10485760" desc:"how many bytes of each output stream of an execution are kept, where its action does not say"`
+	LogMaxTotalBytes int64  `envconfig:"LOG_MAX_TOTAL_BYTES" default:"20971520" desc:"how many of both together"`
+	LogSegmentBytes  int64  `envconfig:"LOG_SEGMENT_BYTES" default:"4194304" desc:"bytes of output in one stored segment"`
+	LogKeep          string `envconfig:"LOG_KEEP" default:"head" desc:"head: of a stream over its limit the beginning is kept; ends: the first and the last half of the limit"`
+
 	RuntimesDir string        `envconfig:"RUNTIMES_DIR" desc:"folder with definitions of further runtimes, NAME.yaml"`
 	Grace       time.Duration `envconfig:"GRACE" default:"10s" desc:"between TERM and KILL for an action"`
 	Drain       time.Duration `envconfig:"DRAIN" default:"30s" desc:"how long a stop waits for running executions"`
@@ -164,7 +169,7 @@ func (c Config) Check() error {
 	if c.VaultAddr != "" && c.VaultTokenFile == "" {
 		errs = append(errs, wrong("VAULT_TOKEN_FILE", "", "it goes with VAULT_ADDR, which is set"))
 	}
-	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkOIDC(), c.checkIsolation())
+	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkLogs(), c.checkOIDC(), c.checkIsolation())
 	if c.NATSCreds != "" && c.NATSURL == "" {
 		errs = append(errs, wrong("NATS_CREDS", c.NATSCreds, "it goes with NATS_URL, which is empty"))
 	}

@@ -154,6 +154,7 @@ type factColumns struct {
 	logs, stored                    []int64
 	incomplete                      []bool
 	settled                         []*time.Time
+	dropped                         []int64
 }
 
 func (c *factColumns) columns() []any {
@@ -162,7 +163,7 @@ func (c *factColumns) columns() []any {
 		c.rules, c.events, c.retries, c.hops, c.parameters, c.runners, c.started, c.ended, c.codes, c.signals, c.results,
 		c.classes, c.messages, c.stdout, c.stderr, c.truncated, c.held, c.canceledBy,
 		c.priorities, c.notBefore, c.previous, c.terms, c.seqs,
-		c.logs, c.stored, c.incomplete, c.settled,
+		c.logs, c.stored, c.incomplete, c.settled, c.dropped,
 	}
 }
 
@@ -248,6 +249,7 @@ func (c *factColumns) addOutput(o *streams.Output) {
 	c.logs = append(c.logs, o.LogBytes)
 	c.stored = append(c.stored, o.StoredBytes)
 	c.incomplete = append(c.incomplete, o.Incomplete)
+	c.dropped = append(c.dropped, o.Dropped)
 }
 
 // settled is when an execution's log became all that it will be: at its end, unless its runner could not say that

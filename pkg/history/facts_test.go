@@ -72,7 +72,7 @@ func next(f streams.Fact, s streams.Status) streams.Fact {
 		f.StartedAt, f.Runner = &at, "r1"
 	case execution.Final(s):
 		f.EndedAt = &at
-		f.Output = &streams.Output{StdoutBytes: 3}
+		f.Output = &streams.Output{StdoutBytes: 3, Truncated: true, Dropped: 1}
 	}
 	if s == streams.Succeeded {
 		f.Result = json.RawMessage(`{"ok": true}`)

@@ -24,6 +24,7 @@ type executionRow struct {
 	LogBytes     int64  `db:"log_bytes"`
 	StoredBytes  int64  `db:"stored_bytes"`
 	Incomplete   bool   `db:"log_incomplete"`
+	Dropped      int64  `db:"dropped_bytes"`
 }
 
 func (r executionRow) execution() Execution {
@@ -33,7 +34,7 @@ func (r executionRow) execution() Execution {
 	}
 	e.Output = streams.Output{
 		StdoutBytes: r.StdoutBytes, StderrBytes: r.StderrBytes, Truncated: r.Truncated, Held: r.Held,
-		LogBytes: r.LogBytes, StoredBytes: r.StoredBytes, Incomplete: r.Incomplete,
+		LogBytes: r.LogBytes, StoredBytes: r.StoredBytes, Incomplete: r.Incomplete, Dropped: r.Dropped,
 	}
 	e.ChangedAt, e.RequestedAt = e.ChangedAt.UTC(), e.RequestedAt.UTC()
 	e.StartedAt, e.EndedAt, e.NotBefore = utc(e.StartedAt), utc(e.EndedAt), utc(e.NotBefore)

@@ -2,11 +2,13 @@ package logs
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
 
@@ -16,6 +18,7 @@ func (s *stream) pump() {
 	defer close(s.done)
 	keep := newSegmenter(s)
 	defer keep.wait()
+	defer func() { s.last.close() }() // it comes later
 	offset, err := keep.resume()
 	if s.err = err; err != nil {
 		s.drain(false)
@@ -23,7 +26,11 @@ func (s *stream) pump() {
 	}
 	for spare := []byte(nil); ; {
 		data, since, last := s.collect(spare)
-		if s.err = s.pass(keep, offset, data, since, last); s.err != nil {
+		ends := last && s.last.held() > 0
+		if s.err = s.keep(keep, offset, data, since, last && !ends); s.err == nil && ends {
+			s.err = s.keepLast(keep, offset+int64(len(data)))
+		}
+		if s.err != nil {
 			s.drain(last)
 			return
 		}
@@ -36,8 +43,26 @@ func (s *stream) pump() {
 	}
 }
 
-// pass publishes data in chunks, each before it is kept.
-func (s *stream) pass(keep *segmenter, offset int64, data []byte, since time.Time, last bool) error {
+// keepLast publishes and keeps the end of a long output. What cannot be read back is said to be missing.
+func (s *stream) keepLast(keep *segmenter, offset int64) error {
+	room := make([]byte, chunkBytes)
+	for at := int64(0); at < s.last.held(); {
+		data, when, err := s.last.read(room, at)
+		if err != nil {
+			s.w.store.Logger.ErrorContext(s.w.ctx, "end of output not read", slog.String(logging.ExecutionID, s.w.execution), slog.Any(logging.Error, err))
+			return s.keep(keep, offset, s.noteUnread(at), when, true)
+		}
+		at += int64(len(data))
+		if err := s.keep(keep, offset, data, when, at == s.last.held()); err != nil {
+			return err
+		}
+		offset += int64(len(data))
+	}
+	return nil
+}
+
+// keep publishes data in chunks, each before it is kept.
+func (s *stream) keep(keep *segmenter, offset int64, data []byte, since time.Time, last bool) error {
 	for {
 		chunk := data[:min(len(data), chunkBytes)]
 		data = data[len(chunk):]

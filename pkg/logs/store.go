@@ -33,43 +33,13 @@ var (
 	ErrNoManifest = errors.New("no stored log")
 )
 
-// Limits bound what is kept of an execution's output. Zero values mean the defaults.
-type Limits struct {
-	StreamBytes  int64 // of each stream; what is over is drained and counted; 10 MiB
-	TotalBytes   int64 // of both together; 20 MiB, or twice StreamBytes where that is more
-	SegmentBytes int64 // raw bytes per stored segment; 4 MiB
-	Ends         bool  // of a stream that goes over its limit keep the first and the last half, not the beginning
-}
-
-// The defaults and bounds of Limits.
-const (
-	DefaultStreamBytes  = 10 << 20
-	DefaultTotalBytes   = 20 << 20
-	DefaultSegmentBytes = 4 << 20
-	MinSegmentBytes     = 64 << 10
-	MaxSegmentBytes     = 64 << 20
-)
-
-func (l Limits) withDefaults() Limits {
-	if l.StreamBytes <= 0 {
-		l.StreamBytes = DefaultStreamBytes
-	}
-	if l.TotalBytes <= 0 {
-		l.TotalBytes = max(DefaultTotalBytes, 2*l.StreamBytes)
-	}
-	if l.SegmentBytes <= 0 {
-		l.SegmentBytes = DefaultSegmentBytes
-	}
-	l.SegmentBytes = min(max(l.SegmentBytes, MinSegmentBytes), MaxSegmentBytes)
-	return l
-}
-
 // Config says where logs are kept. The zero durations mean the defaults.
 type Config struct {
 	Bus      *bus.Bus
 	Logger   *slog.Logger
 	Patience time.Duration // how long a process may be blocked by a store that does not answer; 5 s
 	Flush    time.Duration // how long output is gathered before it is published; 10 ms
+	Dir      string        // folder for files without names, which hold the ends of long outputs; "": the system's
 }
 
 const (

@@ -39,8 +39,11 @@ type stream struct {
 	pending  []byte
 	since    time.Time // when the first byte of pending was written
 	inLine   bool      // the last byte was no newline
-	kept     int64     // bytes of the process that were or will be kept
+	kept     int64     // bytes of the process that were or will be kept, but for those in last
 	over     int64     // bytes beyond the limit
+	beyond   bool      // the beginning that is kept is complete
+	refused  bool      // both streams together are at their limit
+	last     *ring     // what follows the beginning, where the ends are kept
 	skipped  int64     // bytes not kept because the store did not answer
 	unmarked int64     // of these, not yet noted in the log
 
@@ -87,21 +90,70 @@ func (s *stream) gather(p []byte) (int, error) {
 	if s.ended {
 		return 0, io.ErrClosedPipe
 	}
-	rest := s.w.limits.StreamBytes - s.kept
-	if rest == 0 {
-		s.over += int64(len(p))
-		return len(p), nil
-	}
-	room := maxPending - len(s.pending)
-	if room <= 0 {
+	if !s.beyond && len(s.pending) >= maxPending {
 		return 0, nil
 	}
-	s.stalled = false
-	s.noteSkipped()
-	n := int(min(int64(len(p)), int64(room), rest))
-	s.append(p[:n])
-	s.kept += int64(n)
-	return n, nil
+	if n := s.admit(len(p)); n > 0 {
+		s.stalled = false
+		s.noteSkipped()
+		s.append(p[:n])
+		s.kept += int64(n)
+		return n, nil
+	}
+	s.pass(p)
+	return len(p), nil
+}
+
+// admit tells how much of the next bytes is kept and has room; 0 from the first on that is beyond what is kept of the
+// beginning. Its caller holds mu.
+func (s *stream) admit(n int) int {
+	if s.beyond {
+		return 0
+	}
+	rest := s.w.limits.beginning() - s.kept
+	took := s.w.budget.take(min(int64(n), int64(maxPending-len(s.pending)), rest))
+	s.beyond, s.refused = took == 0, took == 0 && rest > 0
+	return int(took)
+}
+
+// pass takes what is behind the beginning: it is counted, or kept until something newer takes its place. Its caller
+// holds mu.
+func (s *stream) pass(p []byte) {
+	if !s.w.limits.Ends {
+		s.over += int64(len(p))
+		s.exceed()
+		return
+	}
+	if s.last == nil {
+		l := s.w.limits
+		s.last = &ring{dir: s.w.store.Dir, most: l.StreamBytes - l.beginning(), budget: &s.w.budget}
+	}
+	s.last.write(p, time.Now())
+	if s.over = s.last.lost(); s.over > 0 && s.last.whole() {
+		s.refused = s.last.size < s.last.most
+		s.exceed()
+	}
+}
+
+// exceed says which limit was reached first. Its caller holds mu.
+func (s *stream) exceed() {
+	e := Excess{Stream: s.name, Limit: s.w.limits.StreamBytes}
+	if s.refused {
+		e = Excess{Limit: s.w.limits.TotalBytes}
+	}
+	s.w.exceed(e)
+}
+
+// Drop counts bytes that the process wrote and that are not kept, whatever they are, and tells whether it has. Until
+// the limit is reached it does nothing, and they must be written.
+func (s *stream) Drop(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.beyond || s.w.limits.Ends || s.ended {
+		return false
+	}
+	s.over += int64(n)
+	return true
 }
 
 // append adds to pending and wakes the goroutine. Its caller holds mu.
@@ -177,7 +229,12 @@ func (s *stream) end() {
 	}
 	s.ended = true
 	close(s.closed)
-	if !s.started {
+	switch {
+	case s.started:
+	case s.over > 0 || s.last != nil: // nothing of the beginning was kept, which the log says
+		s.started = true
+		go s.pump()
+	default:
 		close(s.done)
 	}
 }
@@ -191,7 +248,7 @@ func (s *stream) summary() StreamSummary {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dropped := s.over + s.skipped
-	return StreamSummary{Written: s.kept + dropped, Dropped: dropped}
+	return StreamSummary{Written: s.kept + s.last.held() + dropped, Dropped: dropped}
 }
 
 // collect waits until a chunk is full or has been gathered for long enough, and gives it. The last one, which
@@ -224,6 +281,16 @@ func (s *stream) noteTruncated() {
 	if s.over > 0 {
 		s.mark("truncated, %s bytes not kept", s.over)
 	}
+}
+
+// noteUnread counts what of the end could not be read back as not kept, and gives the line that says so.
+func (s *stream) noteUnread(from int64) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost := s.last.held() - from
+	s.kept, s.over = s.kept+from, s.over+lost
+	s.last.size = 0
+	return fmt.Appendf(nil, "\n[attune: %s bytes not kept: the end of the output could not be read]\n", grouped(lost))
 }
 
 // signal leaves a token in a channel that holds one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -36,6 +37,14 @@ type StreamSummary struct {
 	Dropped int64 // of that, not kept
 }
 
+// Sink takes one output stream.
+type Sink interface {
+	io.Writer
+	// Drop counts n bytes as written and not kept when nothing that is written is kept any more, and tells whether it
+	// has. What would have to be done to bytes before they are kept, need not be done to those.
+	Drop(n int) bool
+}
+
 // Writer keeps the output of one execution. It must be closed. An execution without output costs nothing: no
 // message, no object, no goroutine.
 type Writer struct {
@@ -46,6 +55,11 @@ type Writer struct {
 	stderr    *stream
 	suspended bool // another attempt goes on with the log; set before the streams are ended
 
+	budget   budget
+	over     sync.Once
+	excess   *Excess       // set by over
+	exceeded chan struct{} // closed after that
+
 	// ctx ends when the store is given up, which Close decides: until then every store operation is repeated.
 	ctx    context.Context
 	giveUp context.CancelCauseFunc
@@ -53,7 +67,8 @@ type Writer struct {
 
 // NewWriter makes a writer for the output of an execution.
 func (s *Store) NewWriter(execution string, l Limits) (*Writer, error) {
-	w := &Writer{store: s, execution: execution, limits: l.withDefaults()}
+	w := &Writer{store: s, execution: execution, limits: l.WithDefaults(), exceeded: make(chan struct{})}
+	w.budget.left.Store(w.limits.TotalBytes)
 	w.ctx, w.giveUp = context.WithCancelCause(context.Background())
 	var err error
 	if w.stdout, err = newStream(w, Stdout); err != nil {
@@ -64,10 +79,30 @@ func (s *Store) NewWriter(execution string, l Limits) (*Writer, error) {
 }
 
 // Stdout takes the standard output. Its Write never fails before Close: what cannot be kept is counted.
-func (w *Writer) Stdout() io.Writer { return w.stdout }
+func (w *Writer) Stdout() Sink { return w.stdout }
 
 // Stderr takes the standard error output, like Stdout.
-func (w *Writer) Stderr() io.Writer { return w.stderr }
+func (w *Writer) Stderr() Sink { return w.stderr }
+
+// Exceeded is closed when the output goes over a limit.
+func (w *Writer) Exceeded() <-chan struct{} { return w.exceeded }
+
+// Excess is the limit that the output went over; nil when it has not.
+func (w *Writer) Excess() *Excess {
+	select {
+	case <-w.exceeded:
+		return w.excess
+	default:
+		return nil
+	}
+}
+
+func (w *Writer) exceed(e Excess) {
+	w.over.Do(func() {
+		w.excess = &e
+		close(w.exceeded)
+	})
+}
 
 // Suspend publishes and stores what is left, and leaves the log open for the next attempt: nobody is told that it is
 // complete. It fails as Close does.

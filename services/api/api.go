@@ -47,6 +47,8 @@ type Config struct {
 	Logger   *slog.Logger
 	Registry *prometheus.Registry // what /metrics shows; nil: one of its own
 
+	Logs logs.Limits // of executions' output where their actions have none, as runners have them
+
 	BuildTimeout time.Duration // what a runner may take to make a pack ready; 0: installer.DefaultBuildTimeout
 	InstallGrace time.Duration // for how long nothing may have needed a version of a pack that is removed; 0: installer.DefaultGrace
 	InstallEvery time.Duration // how often packs are compared with what runners know; 0: installer.DefaultEvery

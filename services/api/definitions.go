@@ -41,11 +41,11 @@ type ruleFilter struct {
 }
 
 func (s *Server) listActions(ctx context.Context, in *PackFilter) (*reply[wire.Page[wire.Action]], error) {
-	return listOf(s, s.reach(ctx, access.View, access.Actions), in, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, actionOf, func(a wire.Action) string { return a.Ref })
+	return listOf(s, s.reach(ctx, access.View, access.Actions), in, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, s.actionOf, func(a wire.Action) string { return a.Ref })
 }
 
 func (s *Server) showAction(_ context.Context, in *ByRef) (*reply[wire.Action], error) {
-	return oneOf(s, "action", in.Ref, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, actionOf)
+	return oneOf(s, "action", in.Ref, func(v *view) map[pack.Ref]definitions.Action { return v.Actions }, s.actionOf)
 }
 
 func (s *Server) listTriggers(ctx context.Context, in *PackFilter) (*reply[wire.Page[wire.Trigger]], error) {
@@ -137,14 +137,27 @@ func oneOf[D, W any](s *Server, kind, text string, of func(*view) map[pack.Ref]D
 	return answer(show(ref, d)), nil
 }
 
-func actionOf(ref pack.Ref, d definitions.Action) wire.Action {
+func (s *Server) actionOf(ref pack.Ref, d definitions.Action) wire.Action {
 	a := d.Spec
 	return wire.Action{
 		Ref: ref.String(), Pack: ref.Pack, Name: ref.Name, Description: a.Description, Runtime: a.Runtime, EntryPoint: a.EntryPoint,
 		Variables: a.Variables, Parameters: a.Parameters, Secrets: a.Secrets, Output: a.Output, OutputSchema: a.OutputSchema,
 		Timeout: durationOr(a.Timeout, pack.DefaultTimeout), Concurrency: a.Concurrency, Pool: textOr(a.Pool, pack.DefaultPool), PackDigest: d.Digest,
 		Rate: a.Rate.String(), Retry: a.Retry, QueueTimeout: durationText(a.QueueTimeout),
-		Needs: d.Ranges[a.Runtime], RunsOn: a.RunsOn, Resources: a.Resources, Container: a.Container,
+		Needs: d.Ranges[a.Runtime], RunsOn: a.RunsOn, Resources: a.Resources, Container: a.Container, Logs: s.logLimits(a.Logs),
+	}
+}
+
+// logLimits shows the limits that hold for an action's output, which are the installation's where it has none.
+func (s *Server) logLimits(l pack.Logs) *wire.LogLimits {
+	all := s.config.Logs.For(l)
+	keep := pack.KeepHead
+	if all.Ends {
+		keep = pack.KeepEnds
+	}
+	return &wire.LogLimits{
+		MaxBytes: all.StreamBytes, MaxTotalBytes: all.TotalBytes, SegmentBytes: all.SegmentBytes, Keep: keep,
+		TruncateOnExceed: l.TruncateOnExceed == nil || *l.TruncateOnExceed,
 	}
 }
 

@@ -113,8 +113,9 @@ func (a *attempt) execute(ctx context.Context) outcome {
 		return a.failure(&internalError{err})
 	}
 	out := a.connect(&spec, w.Stdout(), w.Stderr())
-	res, err := a.supervise(ctx, spec)
+	res, err := a.supervise(ctx, spec, w)
 	out.close(a.log)
+	res.excess = a.exceeded(w)
 	m.wipe(spec)
 	o := a.outcome(res, err, &out.captured)
 	o.output = a.closeLogs(ctx, w, execution.Repeats(a.state.Fact, o.status))
@@ -142,7 +143,7 @@ func (a *attempt) await(ctx context.Context) (o outcome, ended bool) {
 
 // openLogs begins the execution's log, or goes on with that of the attempts before.
 func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
-	limits := limitsOf(a.program.Logs)
+	limits := a.r.Logs.For(a.program.Logs)
 	if a.requested.Attempt > 1 {
 		return a.r.logs.Continue(ctx, a.requested.ID, limits)
 	}
@@ -150,13 +151,15 @@ func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
 }
 
 // supervise runs the process while it listens for a cancel.
-func (a *attempt) supervise(ctx context.Context, spec process.Spec) (ended, error) {
+func (a *attempt) supervise(ctx context.Context, spec process.Spec, w *logs.Writer) (ended, error) {
 	runCtx, cancel := context.WithCancelCause(ctx)
 	stop := a.watch(runCtx, cancel)
+	stopLimit := a.endAtLimit(runCtx, w, cancel)
 	res, err := a.r.launcher.Run(runCtx, spec)
 	cause := context.Cause(runCtx)
 	cancel(nil)
 	stop()
+	stopLimit()
 	a.clearContainer(ctx, res)
 	return ended{Result: res, cause: cause, lost: a.tenure.over()}, err
 }
@@ -164,8 +167,9 @@ func (a *attempt) supervise(ctx context.Context, spec process.Spec) (ended, erro
 // ended is how the process ended, and why it was told to.
 type ended struct {
 	process.Result
-	cause error
-	lost  bool
+	cause  error
+	lost   bool
+	excess *logs.Excess // the limit that the output went over, which fails the execution; nil: none
 }
 
 // stopped is the end of what was told to end before it was started.

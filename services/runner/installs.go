@@ -25,6 +25,7 @@ type installs struct {
 	store   *environment.Store
 	archive func(ctx context.Context, digest string) (io.ReadCloser, error)
 	logs    func() *logs.Store
+	limits  logs.Limits
 	again   func(ctx context.Context) error // looks once more for what the machine has
 	gone    func(digest string)             // told of packs that are no longer wanted
 	about   streams.Environment             // what all reports have in common
@@ -61,7 +62,7 @@ func (i *install) underWay() bool {
 func newInstalls(r *Runner) *installs {
 	host, _ := os.Hostname() // it is only shown
 	in := &installs{
-		bus: r.Bus, store: r.store, archive: environment.Archives{JS: r.Bus.JS}.Open, logs: func() *logs.Store { return r.logs }, gone: r.packs.forget,
+		bus: r.Bus, store: r.store, archive: environment.Archives{JS: r.Bus.JS}.Open, logs: func() *logs.Store { return r.logs }, limits: r.Logs, gone: r.packs.forget,
 		again: func(ctx context.Context) error { _, err := r.machine.look(ctx, true); return err },
 		about: streams.Environment{Version: streams.Version, Runner: r.place.name, Pool: r.Pool, Host: host},
 		log:   r.log, spare: r.Spare, free: make(chan struct{}, buildsAtOnce), entries: map[string]*install{},

@@ -86,6 +86,8 @@ func (a *attempt) verdict(e ended) (streams.Status, *streams.Error) {
 		return streams.TimedOut, &streams.Error{Class: streams.ClassTimeout, Message: "ran longer than " + a.timeout().String() + howKilled(e)}
 	case e.Canceled && errors.Is(e.cause, errCanceled):
 		return streams.Canceled, &streams.Error{Class: streams.ClassCanceled, Message: "canceled while it ran" + howKilled(e)}
+	case e.excess != nil && !e.lost && (!e.Canceled || errors.Is(e.cause, e.excess)):
+		return streams.Failed, &streams.Error{Class: streams.ClassOutputLimit, Message: e.excess.Error() + "; its action fails then (truncate_on_exceed)" + howKilled(e)}
 	case e.Canceled && e.lost:
 		return streams.Lost, &streams.Error{Class: streams.ClassRunnerLost, Message: "its runner lost the connection for too long and killed it"}
 	case e.Canceled:

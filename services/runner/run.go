@@ -142,7 +142,7 @@ func (r *Runner) attach(ctx context.Context, once func(context.Context) error) e
 }
 
 func (r *Runner) openLogs(ctx context.Context) (err error) {
-	r.logs, err = logs.Open(ctx, logs.Config{Bus: r.Bus, Logger: r.log})
+	r.logs, err = logs.Open(ctx, logs.Config{Bus: r.Bus, Logger: r.log, Dir: r.place.spool})
 	return err
 }
 

@@ -49,6 +49,7 @@ type Config struct {
 	Isolation    Isolation
 	PacksDir     string // where packs are kept ready; "": in DataDir
 	Builds       Builds
+	Logs         logs.Limits // of executions' output where their actions have none
 	Grace        time.Duration
 	DrainTimeout time.Duration // how long a stop waits for what runs
 	Spare        time.Duration // how long packs that nobody asks for are kept after a start or an outage; 0: DefaultSpare

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/mask"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/process"
@@ -20,16 +21,16 @@ type sink struct {
 }
 
 // connect leads a program's output through a sink to two logs.
-func (a *attempt) connect(spec *process.Spec, stdout, stderr io.Writer) *sink {
+func (a *attempt) connect(spec *process.Spec, stdout, stderr logs.Sink) *sink {
 	s := &sink{}
 	shown := a.hide.Writer(stdout)
-	to := io.Writer(shown)
+	to := io.Writer(&gate{to: shown, log: stdout})
 	if a.program.Output == pack.OutputJSON {
-		s.captured.to, to = shown, &s.captured
+		s.captured.to, to = to, &s.captured
 	}
 	out := a.hide.Commands(to, shown, &s.added)
 	errShown := a.hide.Writer(stderr)
-	err := a.hide.Commands(errShown, errShown, &s.added)
+	err := a.hide.Commands(&gate{to: errShown, log: stderr}, errShown, &s.added)
 	spec.Stdout, spec.Stderr = out, err
 	s.closers = []io.Closer{out, shown, err, errShown}
 	return s
@@ -44,6 +45,20 @@ func (s *sink) close(log *slog.Logger) {
 	if all != nil {
 		log.Warn("end of output not kept", slog.Any(logging.Error, all))
 	}
+}
+
+// gate leaves out what the log does not keep: nothing need be masked in that.
+type gate struct {
+	to  io.Writer
+	log logs.Sink
+}
+
+// Write never fails before its target does.
+func (g *gate) Write(p []byte) (int, error) {
+	if g.log.Drop(len(p)) {
+		return len(p), nil
+	}
+	return g.to.Write(p)
 }
 
 // capture passes output on and keeps as much of it as may be a result.

@@ -5,21 +5,21 @@
 INSERT INTO executions AS e (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
     stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms,
-    log_bytes, stored_bytes, log_incomplete, log_settled_at, announced_attempt, stream_epoch, fact_seqs)
+    log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes, announced_attempt, stream_epoch, fact_seqs)
 SELECT id::uuid, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id::uuid, retry_of::uuid, hops, parameters::json, runner, started_at, ended_at, exit_code, signal, result::json,
     error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous::json, terms::json,
-    log_bytes, stored_bytes, log_incomplete, log_settled_at,
-    CASE WHEN ended_at IS NULL OR $39::boolean THEN 0 ELSE attempt END, $40::bigint, fact_seqs::bigint[]
+    log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes,
+    CASE WHEN ended_at IS NULL OR $40::boolean THEN 0 ELSE attempt END, $41::bigint, fact_seqs::bigint[]
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
     $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::timestamptz[],
     $19::timestamptz[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[], $25::bigint[], $26::bigint[],
     $27::boolean[], $28::boolean[], $29::text[], $30::text[], $31::timestamptz[], $32::text[], $33::text[], $34::text[], $35::bigint[],
-    $36::bigint[], $37::boolean[], $38::timestamptz[])
+    $36::bigint[], $37::boolean[], $38::timestamptz[], $39::bigint[])
   AS f (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
     stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms, fact_seqs,
-    log_bytes, stored_bytes, log_incomplete, log_settled_at)
+    log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET
     action = excluded.action, pack_digest = excluded.pack_digest, status = excluded.status, attempt = excluded.attempt,
@@ -32,7 +32,7 @@ ON CONFLICT (id) DO UPDATE SET
     output_held = excluded.output_held, canceled_by = excluded.canceled_by,
     priority = excluded.priority, not_before = excluded.not_before, previous = excluded.previous, terms = excluded.terms,
     log_bytes = excluded.log_bytes, stored_bytes = excluded.stored_bytes, log_incomplete = excluded.log_incomplete,
-    log_settled_at = excluded.log_settled_at,
+    log_settled_at = excluded.log_settled_at, dropped_bytes = excluded.dropped_bytes,
     announced_attempt = greatest(e.announced_attempt, excluded.announced_attempt),
     stream_epoch = greatest(e.stream_epoch, excluded.stream_epoch),
     fact_seqs = CASE WHEN excluded.stream_epoch > e.stream_epoch THEN excluded.fact_seqs

@@ -5,7 +5,7 @@ SELECT id::text, action, pack_digest, status, attempt, changed_at, requested_at,
        CASE WHEN octet_length(result::text) <= 8192 THEN result END AS result,
        coalesce(error_class, '') AS error_class, coalesce(error_message, '') AS error_message,
        stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
-       priority, not_before, previous, terms, log_bytes, stored_bytes, log_incomplete, log_settled_at, log_removed_at, log_removed_by
+       priority, not_before, previous, terms, log_bytes, stored_bytes, log_incomplete, log_settled_at, log_removed_at, log_removed_by, dropped_bytes
 FROM executions
 WHERE ($1::text IS NULL OR action = $1)
   AND ($2::text[] IS NULL OR status = ANY ($2))

@@ -3,6 +3,6 @@ SELECT id::text, action, pack_digest, status, attempt, changed_at, requested_at,
        parameters, runner, started_at, ended_at, exit_code, signal, result,
        coalesce(error_class, '') AS error_class, coalesce(error_message, '') AS error_message,
        stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by,
-       priority, not_before, previous, terms, log_bytes, stored_bytes, log_incomplete, log_settled_at, log_removed_at, log_removed_by
+       priority, not_before, previous, terms, log_bytes, stored_bytes, log_incomplete, log_settled_at, log_removed_at, log_removed_by, dropped_bytes
 FROM executions
 WHERE id = $1

@@ -74,6 +74,21 @@ func atOnce(c pack.Concurrency) string {
 	return fmt.Sprintf("%d per %s", c.Limit, c.Key)
 }
 
+// logLimit says how much output is kept, and what becomes of more.
+func logLimit(l *api.LogLimits) string {
+	if l == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d bytes of each stream, %d of both", l.MaxBytes, l.MaxTotalBytes)
+	switch {
+	case !l.TruncateOnExceed:
+		return text + "; more fails the execution"
+	case l.Keep == pack.KeepEnds:
+		return text + "; of more the first and the last half"
+	}
+	return text
+}
+
 func showAction(s *sheet, x api.Action) {
 	s.field("action", x.Ref)
 	s.field("description", x.Description)
@@ -85,6 +100,7 @@ func showAction(s *sheet, x api.Action) {
 	s.field("rate", x.Rate)
 	s.field("queue timeout", x.QueueTimeout)
 	s.field("output", string(x.Output))
+	s.field("log limit", logLimit(x.Logs))
 	s.field("secrets", strings.Join(x.Secrets, ", "))
 	s.field("pool", x.Pool)
 	s.field("labels", labels(x.RunsOn.Labels))

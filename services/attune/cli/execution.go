@@ -241,7 +241,7 @@ func showEnd(s *sheet, x api.Execution) {
 	if o := x.Output; o != nil {
 		s.field("output", fmt.Sprintf("%d bytes stdout, %d bytes stderr", o.StdoutBytes, o.StderrBytes))
 		if o.Truncated {
-			s.field("truncated", "the output was over its limit; what is kept says where")
+			s.field("truncated", truncated(o))
 		}
 		if o.Held {
 			s.field("left behind", "a process kept the output open after the end and was killed")
@@ -260,6 +260,17 @@ func showLog(s *sheet, x api.Execution) {
 	}
 	s.time("log removed", x.RemovedAt)
 	s.field("removed by", x.RemovedBy)
+}
+
+// truncated says what is missing of an execution's output.
+func truncated(o *streams.Output) string {
+	switch {
+	case o.Dropped > 0:
+		return fmt.Sprintf("%d bytes were not kept; the log says where", o.Dropped)
+	case o.Incomplete:
+		return "not all of the log was stored"
+	}
+	return "the output was over its limit; what is kept says where"
 }
 
 func executionRetry(a *app) *cobra.Command {

@@ -49,7 +49,7 @@ func buildAPI(ctx context.Context, p Process, b *bus.Bus, log *slog.Logger) (lif
 	}
 	return api.New(ctx, api.Config{
 		Bus: b, DB: p.DB, Secrets: secrets, Listener: p.Listener, TLS: secure, Token: p.Token, Version: p.Version, BuildTimeout: p.Config.BuildTimeout,
-		RequestRate: p.Config.RequestRate, OIDC: oidcOf(p.Config), Logger: log, Registry: p.Registry,
+		RequestRate: p.Config.RequestRate, OIDC: oidcOf(p.Config), Logs: p.Config.LogLimits(), Logger: log, Registry: p.Registry,
 	})
 }
 
@@ -112,7 +112,7 @@ func buildRunner(_ context.Context, p Process, b *bus.Bus, _ *slog.Logger) (life
 		PacksDir: p.Config.PacksDir, Builds: runner.Builds{
 			Options: p.Config.BuildOptions(), Env: p.Config.BuildEnviron(), Timeout: p.Config.BuildTimeout, MaxBytes: p.Config.BuildMaxBytes,
 		},
-		RuntimePath: p.Config.RuntimePath, RuntimesDir: p.Config.RuntimesDir, Isolation: isolation(p),
+		Logs: p.Config.LogLimits(), RuntimePath: p.Config.RuntimePath, RuntimesDir: p.Config.RuntimesDir, Isolation: isolation(p),
 		Containers: runtime.ContainerConfig{Args: strings.Fields(p.Config.ContainerArgs), Rootfs: filepath.SplitList(p.Config.RootfsDirs)},
 		Labels:     streams.Labels(p.Config.Labels), Grace: p.Config.Grace, DrainTimeout: p.Config.Drain, Secrets: secrets, Build: p.Version,
 		Logger: p.Logger, Registerer: p.Registry, // its lines name the service by themselves
