@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/natsserver/natstest"
+	"github.com/attune/attune/streams"
 )
 
 // openHasty opens a store that a process waits for only a moment.
@@ -92,4 +95,41 @@ func TestAShortOutageLosesNothing(t *testing.T) {
 		t.Errorf("summary %+v", sum)
 	}
 	equal(t, read(t, s, stdout(0)), raw)
+}
+
+// bound has the object store of logs refuse what is over so many bytes.
+func bound(t testing.TB, b *bus.Bus, most int64) {
+	t.Helper()
+	stream, err := b.JS.Stream(t.Context(), "OBJ_"+streams.ObjectsLogs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxBytes = most
+	if _, err := b.JS.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What has no room is said to be missing, and nobody waits for it for ever.
+func TestAFullStoreEndsTheLogWithAMark(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	bound(t, b, 200<<10)
+	s := openHasty(t, b)
+	w := newWriter(t, s, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
+	raw := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(raw) // it never fails
+	for part := range slices.Chunk(raw, 1000) {
+		write(t, w.Stdout(), part)
+	}
+	sum := closeWriter(t, w)
+	got := read(t, s, stdout(0))
+	kept, mark, found := bytes.Cut(got, []byte("[attune: bytes "))
+	if !found || len(kept) < logs.MinSegmentBytes || !bytes.HasPrefix(raw, kept) || !bytes.HasSuffix(mark, []byte(" are missing]\n")) {
+		t.Errorf("%d bytes, then %.100q", len(kept), mark)
+	}
+	if sum.Stdout.Written != 1<<20 || sum.Stdout.Dropped < int64(len(raw)-len(kept)-1000) || !sum.Truncated() {
+		t.Errorf("%+v, kept %d", sum, len(kept))
+	}
 }

@@ -5,13 +5,16 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/attune/attune/pkg/failpoint"
+	"github.com/attune/attune/pkg/logging"
 )
 
 // inlineBytes is the longest stream that is kept in the manifest itself: most executions print a few lines,
@@ -32,7 +35,7 @@ var encoders = sync.Pool{New: func() any {
 // them, compressed. It belongs to one goroutine.
 type segmenter struct {
 	s    *stream
-	slot chan struct{} // held by the upload that runs; whoever holds it owns manifest and err
+	slot chan struct{} // held by the upload that runs; whoever holds it owns manifest, full and err
 
 	head    []byte // the first bytes, as long as they may be kept inline
 	enc     *zstd.Encoder
@@ -42,6 +45,7 @@ type segmenter struct {
 	cut     int    // how many segments were cut
 
 	manifest StreamManifest
+	full     bool  // the store had no room for a segment: nothing behind it is stored either
 	err      error // of an upload
 }
 
@@ -151,14 +155,22 @@ func (g *segmenter) acquire() error {
 
 func (g *segmenter) upload(seg Segment, data []byte) {
 	defer func() { <-g.slot }()
-	if g.err != nil {
+	if g.err != nil || g.full {
 		return
 	}
 	w := g.s.w
 	failpoint.Hit(failpoint.LogsCut)
-	g.err = w.persist(seg.Name, func(ctx context.Context) error { return w.store.putSegment(ctx, seg, data) })
+	err := w.persist(seg.Name, func(ctx context.Context) error { return w.store.putSegment(ctx, seg, data) })
 	failpoint.Hit(failpoint.LogsStored)
-	g.manifest.add(seg)
+	switch {
+	case errors.Is(err, errFull):
+		w.store.Logger.ErrorContext(w.ctx, "rest of a log not stored", slog.String(logging.ExecutionID, w.execution), slog.String("segment", seg.Name), slog.Any(logging.Error, err))
+		g.full = true
+	case err != nil:
+		g.err = err
+	default:
+		g.manifest.add(seg)
+	}
 }
 
 // finish stores what is left and tells what is stored then.
@@ -188,6 +200,10 @@ func (g *segmenter) finish() (StreamManifest, error) {
 		if len(g.times.marks) > 1 { // one alone is First
 			m.Marks = g.times.marks
 		}
+	}
+	if g.full { // readers see from the length that the rest is missing
+		g.s.lose(g.current.Offset - m.Bytes)
+		m.Bytes = g.current.Offset
 	}
 	sum := g.s.summary()
 	m.Written, m.Dropped = g.s.base.Bytes+sum.Written, sum.Dropped

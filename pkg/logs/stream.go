@@ -220,6 +220,14 @@ func (s *stream) skip(n int) {
 	s.unmarked += int64(n)
 }
 
+// lose counts what was taken and could not be stored as not kept.
+func (s *stream) lose(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n = min(n, s.kept) // there may be markers in it
+	s.kept, s.skipped = s.kept-n, s.skipped+n
+}
+
 // end says that nothing more will be written.
 func (s *stream) end() {
 	s.mu.Lock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/attune/attune/pkg/failpoint"
 	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/streams"
 )
 
 // Summary counts what an execution wrote.
@@ -136,8 +137,8 @@ func (w *Writer) finish(ctx context.Context) (Summary, error) {
 	return summary, nil
 }
 
-// complete stores the manifest and tells its size. It is put once and never again: a reader of an object that is replaced waits
-// for chunks that are gone. Until then readers find the segments by their names.
+// complete stores the manifest and tells its size. It is put once and never again: a reader of an object that is
+// replaced waits for chunks that are gone. Until then readers find the segments by their names.
 func (w *Writer) complete() (size int64, err error) {
 	m := Manifest{Version: manifestVersion, Execution: w.execution, Complete: true, Encoding: encoding, Streams: map[string]StreamManifest{
 		Stdout: w.stdout.stored, Stderr: w.stderr.stored,
@@ -154,12 +155,26 @@ func (w *Writer) complete() (size int64, err error) {
 // that is restarted does not answer what it had been asked. It is shorter than the patience with a slow store.
 const attemptTimeout = 2 * time.Second
 
-// persist repeats a store operation until it succeeds or the store is given up.
+// errFull is returned when the store has no room, and had none for as long as it is waited for.
+var errFull = errors.New("log store is full")
+
+// persist repeats a store operation until it succeeds or the store is given up. It returns errFull when the store
+// refuses for want of room for the store's patience.
 func (w *Writer) persist(what string, op func(context.Context) error) error {
+	var full time.Time // since when it is
 	attempt := func() (struct{}, error) {
 		ctx, cancel := context.WithTimeout(w.ctx, attemptTimeout)
 		defer cancel()
-		return struct{}{}, op(ctx)
+		err := op(ctx)
+		switch {
+		case !streams.IsFull(err):
+			full = time.Time{}
+		case full.IsZero():
+			full = time.Now()
+		case time.Since(full) > w.store.Patience:
+			err = backoff.Permanent(fmt.Errorf("%w: %w", errFull, err))
+		}
+		return struct{}{}, err
 	}
 	notify := func(err error, wait time.Duration) {
 		w.store.Logger.WarnContext(w.ctx, "log store is not available", slog.String(logging.ExecutionID, w.execution),

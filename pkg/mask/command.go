@@ -124,11 +124,13 @@ func (c *commands) release() error {
 // pass passes on everything before the next command, or the beginning of one.
 func (c *commands) pass(p []byte) ([]byte, error) {
 	end, rest := len(p), []byte(nil)
+	last := p[max(0, len(p)-len(command)):] // only here may a command have begun that is not yet whole
 	if i := bytes.Index(p, commandInside); i >= 0 {
 		end, rest = i+1, p[i+len(commandInside):]
 		c.inside = true
-	} else if i := bytes.LastIndexByte(p, '\n'); i >= 0 && bytes.HasPrefix(command, p[i+1:]) {
-		end, c.begins, c.matched = i+1, true, len(p)-i-1
+	} else if i := bytes.LastIndexByte(last, '\n'); i >= 0 && bytes.HasPrefix(command, last[i+1:]) {
+		c.begins, c.matched = true, len(last)-i-1
+		end -= c.matched
 	}
 	_, err := c.to.Write(p[:end])
 	return rest, err
