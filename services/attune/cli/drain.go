@@ -20,7 +20,7 @@ func queueDrain(a *app) *cobra.Command {
 			ref, _ := sc.split(args)
 			q, err := s.api.DrainQueues(ctx, ref)
 			if err != nil {
-				return err
+				return drainedDespite(ctx, s, ref, err)
 			}
 			if wait {
 				if q, err = awaitDrained(ctx, s, ref, q); err != nil {
@@ -34,6 +34,18 @@ refused until: attune queue resume. With --wait the command ends when nothing wa
 the waiting and not the drain.`
 	c.Flags().BoolVarP(&wait, "wait", "w", false, "wait until nothing waits and nothing runs")
 	return sc.flags(a, c)
+}
+
+// drainedDespite is what is said when Ctrl-C came while the drain was asked for: whether it was heard is looked up.
+func drainedDespite(ctx context.Context, s *session, ref string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	now, lookErr := s.api.QueueStats(context.WithoutCancel(ctx), ref)
+	if lookErr != nil || !now.Draining {
+		return err
+	}
+	return stillDraining(ref)
 }
 
 // errDrained ends the waiting.
