@@ -36,7 +36,17 @@ CREATE INDEX executions_with_log_by_action ON executions (action, ended_at, id) 
 CREATE INDEX executions_without_log ON executions (ended_at, id)
     WHERE log_settled_at IS NOT NULL AND (log_removed_at IS NOT NULL OR (log_bytes = 0 AND stdout_bytes = 0 AND stderr_bytes = 0));
 
+-- One row: what the sweeper of logs was asked for last, and what it says of itself.
+CREATE TABLE retention (
+    single       boolean PRIMARY KEY DEFAULT true CHECK (single),
+    requested_at timestamptz,
+    requested_by text NOT NULL DEFAULT '',
+    state        json NOT NULL DEFAULT '{}' CHECK (json_typeof(state) = 'object')
+);
+INSERT INTO retention DEFAULT VALUES;
+
 -- +goose Down
+DROP TABLE retention;
 DROP INDEX executions_to_settle, executions_with_log, executions_with_log_by_action, executions_without_log;
 DROP FUNCTION log_size;
 ALTER TABLE executions DROP COLUMN log_bytes, DROP COLUMN stored_bytes, DROP COLUMN log_incomplete, DROP COLUMN log_settled_at,

@@ -98,7 +98,8 @@ var granted = map[string]Permissions{
 			reads(Events, Decisions, Executions), []string{AllExecutions, AllQueued, prefixEvent + ".core.*"}, // ends are events
 			deletes(Executions),
 			reads(Logs), readsObjects(ObjectsLogs), writesObjects(ObjectsLogs), purges("OBJ_"+ObjectsLogs), // what runners left
-			readsBuckets(BucketLeases), leases("recorder"),
+			// Logs are removed when no policy keeps them, those of sensors and installations that do not exist any more too.
+			readsBuckets(BucketLeases, BucketSensors), leases("recorder", "retention"), deletes(Logs),
 		),
 	},
 	UserRunner: {

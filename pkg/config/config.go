@@ -66,7 +66,14 @@ type Config struct {
 	Grace       time.Duration `envconfig:"GRACE" default:"10s" desc:"between TERM and KILL for an action"`
 	Drain       time.Duration `envconfig:"DRAIN" default:"30s" desc:"how long a stop waits for running executions"`
 	SensorRate  int           `envconfig:"SENSOR_RATE" default:"1000" desc:"events a second that one sensor may publish; beyond it waits"`
-	Aging       time.Duration `envconfig:"PRIORITY_AGING" default:"10m" desc:"after which a waiting execution moves up one priority; 0: never"`
+
+	LogRetentionAge     Age           `envconfig:"LOG_RETENTION_AGE" default:"30d" desc:"how long after its end an execution's log is kept, such as 30d or 12h; 0: for ever"`
+	LogRetentionCount   int64         `envconfig:"LOG_RETENTION_COUNT" desc:"how many logs are kept, the newest; 0: any number"`
+	LogRetentionBytes   Size          `envconfig:"LOG_RETENTION_BYTES" default:"10GiB" desc:"how much the logs that are kept may take, such as 10GiB; 0: any size"`
+	HistoryRetentionAge Age           `envconfig:"HISTORY_RETENTION_AGE" default:"365d" desc:"how long executions and events are known, at least as long as their logs; 0: for ever"`
+	RetentionEvery      time.Duration `envconfig:"RETENTION_EVERY" default:"1h" desc:"how often what is not kept is removed"`
+
+	Aging time.Duration `envconfig:"PRIORITY_AGING" default:"10m" desc:"after which a waiting execution moves up one priority; 0: never"`
 
 	Isolation      string `envconfig:"ISOLATION" default:"default" desc:"default: actions reach nothing of Attune, of each other or of its user; none: they may do whatever Attune may"`
 	IsolationRead  string `envconfig:"ISOLATION_READ" desc:"more files and folders that actions may read, divided by colons"`
@@ -169,7 +176,7 @@ func (c Config) Check() error {
 	if c.VaultAddr != "" && c.VaultTokenFile == "" {
 		errs = append(errs, wrong("VAULT_TOKEN_FILE", "", "it goes with VAULT_ADDR, which is set"))
 	}
-	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkLogs(), c.checkOIDC(), c.checkIsolation())
+	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkLogs(), c.checkOIDC(), c.checkIsolation(), c.checkRetention())
 	if c.NATSCreds != "" && c.NATSURL == "" {
 		errs = append(errs, wrong("NATS_CREDS", c.NATSCreds, "it goes with NATS_URL, which is empty"))
 	}

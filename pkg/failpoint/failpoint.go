@@ -73,6 +73,12 @@ const (
 	SchedulerRemoved    Name = "scheduler.removed"    // the queue message is deleted
 )
 
+// Places in the recorder where it sweeps.
+const (
+	RetentionRemoved Name = "retention.removed" // some logs are removed, their rows do not say so
+	RetentionMarked  Name = "retention.marked"  // they do, and more are to be removed
+)
+
 // Names lists all places.
 func Names() []Name {
 	return []Name{
@@ -84,5 +90,6 @@ func Names() []Name {
 		LogsCut, LogsChunked, LogsStored, LogsUnmanifest, LogsUncompleted,
 		SchedulerMarked, SchedulerRebuilt, SchedulerAdmitted, SchedulerDispatched,
 		SchedulerDue, SchedulerRequeued, SchedulerEnded, SchedulerRemoved,
+		RetentionRemoved, RetentionMarked,
 	}
 }

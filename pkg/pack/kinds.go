@@ -26,7 +26,7 @@ const (
 func (l *loader) checkAction(d *document) {
 	d.checkEntryPoint()
 	d.checkDuration(time.Millisecond, maxTimeout, "timeout")
-	d.checkDuration(time.Minute, maxRetention, "logs", "retention")
+	d.checkRetention()
 	d.checkLogs()
 	parameters := d.checkSchema("parameters", true)
 	d.checkSchema("output_schema", false)

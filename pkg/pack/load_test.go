@@ -40,7 +40,7 @@ concurrency: {limit: 2, key: params.host, on_full: queue}
 rate: 10/m burst 2
 retry: {attempts: 5, delay: 10s, backoff: exponential, max_delay: 5m, jitter: 0.2, on: [failed, lost], order: hold}
 queue_timeout: 1h
-logs: {max_bytes: 1048576, max_total_bytes: 1048577, segment_bytes: 65536, keep: ends, truncate_on_exceed: false, retention: 24h}
+logs: {max_bytes: 1048576, max_total_bytes: 1048577, segment_bytes: 65536, keep: ends, truncate_on_exceed: false, retention: {age: 1d, count: 7, bytes: 1GiB}}
 pool: special
 `,
 		"actions/shell.yml":   "name: shell\nruntime: shell\nentry_point: code/run.sh\nvariables: true\nparameters: {properties: {host: {type: string}}}\n",
@@ -97,7 +97,7 @@ func TestLoad(t *testing.T) {
 		QueueTimeout: Duration(time.Hour),
 		Logs: Logs{
 			MaxBytes: 1 << 20, MaxTotalBytes: 1<<20 + 1, SegmentBytes: 65536, Keep: KeepEnds, TruncateOnExceed: new(bool),
-			Retention: Duration(24 * time.Hour),
+			Retention: Retention{Age: 24 * time.Hour, Count: 7, Bytes: 1 << 30},
 		},
 		OutputSchema: json.RawMessage(`{"type":"object"}`),
 		Parameters: json.RawMessage(`{"additionalProperties":false,"properties":{"host":{"type":"string"},` +

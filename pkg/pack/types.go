@@ -117,12 +117,12 @@ const (
 
 // Logs bounds what is kept of an action's output.
 type Logs struct {
-	MaxBytes         int64    `json:"max_bytes,omitempty"`          // per stream; 0: the installation's default
-	MaxTotalBytes    int64    `json:"max_total_bytes,omitempty"`    // of both streams; 0: the installation's default, or twice MaxBytes where that is more
-	SegmentBytes     int64    `json:"segment_bytes,omitempty"`      // raw bytes per stored segment; 0: the installation's default
-	Keep             Keep     `json:"keep,omitempty"`               // what of a stream that goes over its limit; "": the installation's default
-	TruncateOnExceed *bool    `json:"truncate_on_exceed,omitempty"` // false: output over a limit fails the execution; nil means true
-	Retention        Duration `json:"retention,omitempty"`
+	MaxBytes         int64     `json:"max_bytes,omitempty"`          // per stream; 0: the installation's default
+	MaxTotalBytes    int64     `json:"max_total_bytes,omitempty"`    // of both streams; 0: the installation's default, or twice MaxBytes where that is more
+	SegmentBytes     int64     `json:"segment_bytes,omitempty"`      // raw bytes per stored segment; 0: the installation's default
+	Keep             Keep      `json:"keep,omitempty"`               // what of a stream that goes over its limit; "": the installation's default
+	TruncateOnExceed *bool     `json:"truncate_on_exceed,omitempty"` // false: output over a limit fails the execution; nil means true
+	Retention        Retention `json:"retention,omitzero"`
 }
 
 // Keep says what is kept of a stream that goes over its limit.

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/attune/attune/pkg/retention"
 )
 
 type metrics struct {
@@ -14,6 +16,11 @@ type metrics struct {
 	settled   *prometheus.CounterVec
 	unsettled prometheus.Gauge
 	orphans   prometheus.Counter
+	sweeps    *prometheus.CounterVec
+	removed   *prometheus.CounterVec
+	freed     prometheus.Counter
+	stored    prometheus.Gauge
+	last      prometheus.Gauge
 }
 
 // newMetrics registers the metrics. A nil registerer leaves them unregistered.
@@ -37,15 +44,45 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		orphans: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "attune_recorder_log_orphans_removed_total", Help: "Half-stored objects of logs whose parts were removed.",
 		}),
+		sweeps: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_retention_sweeps_total", Help: "Sweeps of logs and history, by outcome.",
+		}, []string{"outcome"}),
+		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "attune_retention_removed_total", Help: "What sweeps have removed.",
+		}, []string{"kind"}),
+		freed: prometheus.NewCounter(prometheus.CounterOpts{Name: "attune_retention_removed_bytes_total", Help: "What the removed logs took."}),
+		stored: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "attune_retention_stored_bytes", Help: "What all logs took in the store after the last sweep of this recorder.",
+		}),
+		last: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "attune_retention_last_success_timestamp_seconds", Help: "When this recorder's last sweep came to its end.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches), r.Register(m.settled), r.Register(m.unsettled), r.Register(m.orphans))
+	return m, errors.Join(r.Register(m.messages), r.Register(m.rejected), r.Register(m.batches), r.Register(m.settled), r.Register(m.unsettled), r.Register(m.orphans),
+		r.Register(m.sweeps), r.Register(m.removed), r.Register(m.freed), r.Register(m.stored), r.Register(m.last))
 }
 
 func (m *metrics) projected(stream string, messages, rejected int) {
 	m.messages.WithLabelValues(stream).Add(float64(messages - rejected))
 	m.rejected.WithLabelValues(stream).Add(float64(rejected))
 	m.batches.WithLabelValues(stream).Observe(float64(messages))
+}
+
+// swept counts what a sweep has removed.
+func (m *metrics) swept(r retention.Report, stored int64, err error) {
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+	} else {
+		m.last.SetToCurrentTime()
+	}
+	m.sweeps.WithLabelValues(outcome).Inc()
+	m.removed.WithLabelValues("log").Add(float64(r.Removed.Logs + r.Others.Logs))
+	m.removed.WithLabelValues("execution").Add(float64(r.Executions))
+	m.removed.WithLabelValues("event").Add(float64(r.Events))
+	m.freed.Add(float64(r.Removed.Bytes + r.Others.Bytes))
+	m.stored.Set(float64(stored))
 }

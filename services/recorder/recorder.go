@@ -7,7 +7,8 @@
 // rejected_messages, and neither repeated for ever nor in the way of others. Once an execution's end has been
 // in the database for a grace, its facts leave EXECUTIONS. Ends become events of the trigger
 // core.execution_ended while a rule waits for them. A log whose runner could not complete it is completed from what
-// it left.
+// it left. One copy removes the logs, and in the end the history, that no policy
+// keeps.
 package recorder
 
 import (
@@ -25,6 +26,7 @@ import (
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/retention"
 	"github.com/attune/attune/streams"
 )
 
@@ -40,6 +42,9 @@ type Config struct {
 	DB         *pgxpool.Pool
 	Grace      time.Duration // 0 means DefaultGrace
 	Settle     time.Duration // 0 means DefaultSettle
+	Owner      string        // unique to this copy; "" leaves logs to other copies to sweep
+	Retention  retention.Policies
+	SweepEvery time.Duration // 0 means DefaultSweepEvery
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -82,6 +87,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	g.Go(func() error { return r.announce(ctx) })
 	g.Go(func() error { return r.sweep(ctx) })
 	g.Go(func() error { return r.settle(ctx) })
+	g.Go(func() error { return r.retain(ctx) })
 	g.Go(func() error { return definitions.New(r.DB).Watch(ctx, r.Logger, r.redefine) })
 	return g.Wait()
 }

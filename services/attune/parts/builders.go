@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/attune/attune/pkg/access"
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/config"
 	"github.com/attune/attune/pkg/lifecycle"
+	"github.com/attune/attune/pkg/retention"
 	"github.com/attune/attune/pkg/runtime"
 	"github.com/attune/attune/pkg/secret"
 	"github.com/attune/attune/pkg/sensor"
@@ -129,5 +131,12 @@ func isolation(p Process) runner.Isolation {
 }
 
 func buildRecorder(_ context.Context, p Process, b *bus.Bus, log *slog.Logger) (lifecycle.Service, error) {
-	return recorder.New(recorder.Config{Bus: b, DB: p.DB, Logger: log, Registerer: p.Registry})
+	c := p.Config
+	return recorder.New(recorder.Config{
+		Bus: b, DB: p.DB, Owner: p.ID, SweepEvery: c.RetentionEvery, Logger: log, Registerer: p.Registry,
+		Retention: retention.Policies{
+			Logs:    retention.Policy{Age: time.Duration(c.LogRetentionAge), Count: c.LogRetentionCount, Bytes: int64(c.LogRetentionBytes)},
+			History: time.Duration(c.HistoryRetentionAge),
+		},
+	})
 }
