@@ -42,6 +42,7 @@ type Action struct {
 	Secrets      []string         `json:"secrets,omitempty" doc:"Names"`
 	Output       pack.Output      `json:"output,omitempty"`
 	OutputSchema json.RawMessage  `json:"output_schema,omitempty" doc:"JSON Schema"`
+	Retention    *RetentionPolicy `json:"retention,omitempty" doc:"Which of its logs are kept, besides what is said of all logs."`
 	Timeout      string           `json:"timeout" example:"10m0s"`
 	Concurrency  pack.Concurrency `json:"concurrency"`
 	Rate         string           `json:"rate,omitempty" doc:"How many start in a time" example:"10/m"`

@@ -72,6 +72,7 @@ const (
 	CodeNoSuchRange        = "no_such_range"         // 416: a log has no such bytes; Content-Range says how many it has
 	CodeRequestTimeout     = "request_timeout"       // 408: the body did not arrive in time
 	CodeConflict           = "conflict"              // 409
+	CodeGone               = "gone"                  // 410
 	CodeQueueFull          = "queue_full"            // 409: the action starts at once or not at all, and it cannot start now; queue says how it stands
 	CodeQueueDraining      = "queue_draining"        // 409: the queue takes nothing new until it is resumed; queue says how it stands
 	CodeNoRunner           = "no_runner"             // 409: no living runner has what the action asks for

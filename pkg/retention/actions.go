@@ -21,3 +21,12 @@ func OfAction(a pack.Action) Policy {
 	r := a.Logs.Retention
 	return Policy{Age: r.Age, Count: r.Count, Bytes: r.Bytes}
 }
+
+// VersionsOf gives the digests of the versions of packs that there are.
+func VersionsOf(snap *definitions.Snapshot) []string {
+	all := []string{}
+	for _, v := range snap.Versions {
+		all = append(all, v.Digest)
+	}
+	return all
+}

@@ -37,7 +37,7 @@ func (p Policies) Check() error {
 		errs = append(errs, fmt.Errorf("%w: history is kept for %s: want a time, or 0 for ever", ErrBadPolicy, p.History))
 	}
 	if p.History > 0 && (p.Logs.Age == 0 || p.Logs.Age > p.History) {
-		errs = append(errs, fmt.Errorf("%w: history is kept for %s and its logs for %s: want at least as long", ErrBadPolicy, text(p.History), orEver(p.Logs.Age)))
+		errs = append(errs, fmt.Errorf("%w: history is kept for %s and its logs for %s: want at least as long", ErrBadPolicy, Age(p.History), orEver(p.Logs.Age)))
 	}
 	return errors.Join(errs...)
 }
@@ -46,14 +46,14 @@ func orEver(d time.Duration) string {
 	if d == 0 {
 		return "ever"
 	}
-	return text(d)
+	return Age(d)
 }
 
 // String gives the bounds as they are written: 30d, 1000 logs, 1GiB.
 func (p Policy) String() string {
 	var parts []string
 	if p.Age > 0 {
-		parts = append(parts, text(p.Age))
+		parts = append(parts, Age(p.Age))
 	}
 	if p.Count > 0 {
 		parts = append(parts, strconv.FormatInt(p.Count, 10)+" logs")
@@ -69,17 +69,20 @@ func (p Policy) String() string {
 
 const day = 24 * time.Hour
 
-// text writes whole days as such.
-func text(d time.Duration) string {
-	if d > 0 && d%day == 0 {
+// Age writes a duration, whole days as such; "" for none.
+func Age(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	if d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
 	}
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
+	s := strings.TrimSuffix(d.String(), "m0s")
+	if len(s) < len(d.String()) {
+		s += "m"
 	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
 	}
 	return s
 }
@@ -106,7 +109,7 @@ func (p Policy) says(bound string, own bool) string {
 	s := bound + " "
 	switch bound {
 	case byAge:
-		s += text(p.Age)
+		s += Age(p.Age)
 	case byCount:
 		s += strconv.FormatInt(p.Count, 10)
 	case byBytes:

@@ -44,7 +44,11 @@ type mergedLogInput struct {
 }
 
 func (s *Server) readLogs(ctx context.Context, in *mergedLogInput) (*huma.StreamResponse, error) {
-	if _, err := s.seen(ctx, in.ID); err != nil {
+	e, err := s.seen(ctx, in.ID)
+	if err == nil {
+		err = logGone(e)
+	}
+	if err != nil {
 		return nil, err
 	}
 	q, err := in.request()

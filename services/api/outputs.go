@@ -17,7 +17,7 @@ import (
 
 func (s *Server) routeLogs(a huma.API) {
 	o := op(mayOne(access.View, access.Executions), http.MethodGet, "/executions/{id}/logs/{stream}", "read-log", "Executions",
-		"Read what an execution wrote to one of its streams", http.StatusNotFound, http.StatusTooManyRequests)
+		"Read what an execution wrote to one of its streams", http.StatusNotFound, http.StatusGone, http.StatusTooManyRequests)
 	o.Description = logNote
 	register(s, a, o, s.readLog)
 	documentLog(a, o)
@@ -47,7 +47,11 @@ type logInput struct {
 }
 
 func (s *Server) readLog(ctx context.Context, in *logInput) (*huma.StreamResponse, error) {
-	if _, err := s.seen(ctx, in.ID); err != nil {
+	e, err := s.seen(ctx, in.ID)
+	if err == nil {
+		err = logGone(e)
+	}
+	if err != nil {
 		return nil, err
 	}
 	l, err := in.of(in.ID, in.Stream, nil)

@@ -36,6 +36,7 @@ func (s *Server) routes() http.Handler {
 	s.routeStreams(a)
 	s.routeLogs(a)
 	s.routeExport(a)
+	s.routeRetention(a)
 	s.routeQueues(a)
 	s.routePacks(a)
 	s.routeDefinitions(a)

@@ -86,10 +86,7 @@ func (s *sweeping) policies(ctx context.Context) (retention.Policies, error) {
 	if err != nil {
 		return retention.Policies{}, err
 	}
-	s.versions = []string{}
-	for _, v := range snap.Versions {
-		s.versions = append(s.versions, v.Digest)
-	}
+	s.versions = retention.VersionsOf(snap)
 	p := s.Retention
 	p.Actions = retention.OfActions(snap)
 	return p, nil

@@ -120,5 +120,6 @@ func showAction(s *sheet, x api.Action) {
 		s.value("retry", x.Retry)
 	}
 	s.json("parameters", x.Parameters)
+	s.field("logs kept", keptOf(x))
 	s.json("output schema", x.OutputSchema)
 }

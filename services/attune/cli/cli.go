@@ -23,7 +23,7 @@ func New(version string) *cobra.Command {
 		"attune run core.echo message=hi --follow",
 		packCommand(a), actionCommand(a), runCommand(a), executionCommand(a), logsCommand(a, "attune logs"), eventCommand(a),
 		ruleCommand(a), triggerCommand(a), webhookCommand(a), sensorCommand(a), queueCommand(a), runnerCommand(a),
-		secretCommand(a), tokenCommand(a), userCommand(a), auditCommand(a), loginCommand(a), whoamiCommand(a), natsCommand(a),
+		secretCommand(a), retentionCommand(a), tokenCommand(a), userCommand(a), auditCommand(a), loginCommand(a), whoamiCommand(a), natsCommand(a),
 		doctorCommand(a), completionCommand(), versionCommand(a), builtinCommand())
 	root.Version = version
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -131,7 +131,8 @@ func (a *app) checkAPI(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{{Check: "api", Level: levelFail, Detail: err.Error(), Advice: unreachableAdvice(t)}}
 	}
-	return append([]finding{ok("api", "%s, version %s", t.url, health.Version), checkToken(ctx, c)}, checkReady(ctx, c)...)
+	found := append([]finding{ok("api", "%s, version %s", t.url, health.Version), checkToken(ctx, c)}, checkReady(ctx, c)...)
+	return append(found, checkRetention(ctx, c))
 }
 
 func unreachableAdvice(t target) string {
@@ -150,6 +151,21 @@ func checkToken(ctx context.Context, c *client.Client) finding {
 		return finding{Check: "token", Level: levelWarn, Detail: err.Error()}
 	}
 	return ok("token", "the API takes it")
+}
+
+// checkRetention tells how the last sweep of logs went.
+func checkRetention(ctx context.Context, c *client.Client) finding {
+	const check = "retention"
+	r, err := c.Retention(ctx)
+	switch {
+	case err != nil:
+		return finding{Check: check, Level: levelWarn, Detail: err.Error()}
+	case r.Sweep == nil:
+		return finding{Check: check, Level: levelWarn, Detail: "logs have not been swept yet", Advice: "is a recorder running?"}
+	case r.Sweep.Error != "":
+		return finding{Check: check, Level: levelFail, Detail: "the last sweep failed: " + r.Sweep.Error, Advice: "attune retention show tells when the next is tried"}
+	}
+	return ok(check, "last swept at %s", r.Sweep.StartedAt.UTC().Format(time.RFC3339))
 }
 
 func checkReady(ctx context.Context, c *client.Client) []finding {
