@@ -17,7 +17,7 @@ import (
 
 func (s *Server) routeMergedLogs(a huma.API) {
 	o := op(mayOne(access.View, access.Executions), http.MethodGet, "/executions/{id}/logs", "read-logs", "Executions",
-		"Read what an execution wrote, its streams together as they were written", http.StatusNotFound, http.StatusNotAcceptable, http.StatusTooManyRequests)
+		"Read what an execution wrote, its streams together as they were written", http.StatusNotFound, http.StatusGone, http.StatusNotAcceptable, http.StatusTooManyRequests)
 	o.Description = "As text; as records, one line of JSON each (LogRecord); or as server-sent events named log, with such a record each, and a last one named end. " +
 		"An event's id says where to go on behind it, stdout:OFFSET,stderr:OFFSET; with Last-Event-ID the answer goes on exactly there. Records hold a line, or a " +
 		"part of one that is long or was not ended yet. What is stored is in the order of its times; what is being written is as it comes, within " +
