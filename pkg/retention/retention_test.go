@@ -41,7 +41,6 @@ type row struct {
 	ended   time.Time // zero: it runs
 	settled bool
 	stored  int64
-	gone    string // the bound, when its log was removed
 }
 
 func insert(t testing.TB, db *pgxpool.Pool, rows ...row) {
