@@ -107,7 +107,7 @@ func (s *stream) salvage(ctx context.Context) (cut bool, err error) {
 	}
 	if offset > 0 && f.end == "" {
 		f.end = endCut
-		if err := keep.add(f.mark(), f.last, 0); err != nil {
+		if err := keep.add(f.mark(), f.last, notPublished); err != nil {
 			return false, err
 		}
 	}

@@ -71,7 +71,7 @@ type hubs struct {
 
 // newWaker adds a follower of a log. It must be stopped.
 func (s *Store) newWaker(executionID, subject string) (*waker, error) {
-	w := &waker{output: make(chan *nats.Msg, 16), facts: make(chan struct{}, 1)} // 16 chunks are 1 MiB
+	w := &waker{output: make(chan *nats.Msg, 8), facts: make(chan struct{}, 1)} // 8 chunks are 2 MiB
 	s.hubs.mu.Lock()
 	defer s.hubs.mu.Unlock()
 	h := s.hubs.by[subject]

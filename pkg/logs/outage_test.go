@@ -56,19 +56,19 @@ func TestAnOutageIsMarkedInItsPlace(t *testing.T) {
 	write(t, w.Stdout(), []byte("before\n"))
 	awaitLive(t, s, 7)
 	server.Stop()
-	raw := noise(1 << 20)
+	raw := noise(4 << 20)
 	write(t, w.Stdout(), raw)
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	awaitLive(t, s, 7+(128<<10)+1) // what was gathered when the store died has been taken: there is room again
+	awaitLive(t, s, 7+(512<<10)+1) // what was gathered when the store died has been taken: there is room again
 	write(t, w.Stdout(), []byte("after\n"))
 	sum := closeWriter(t, w)
-	if sum.Stdout.Written != 7+1<<20+6 || sum.Stdout.Dropped == 0 {
+	if sum.Stdout.Written != 7+4<<20+6 || sum.Stdout.Dropped == 0 {
 		t.Fatalf("summary %+v", sum)
 	}
 	got := read(t, s, stdout(0))
-	kept := 1<<20 - int(sum.Stdout.Dropped)
+	kept := 4<<20 - int(sum.Stdout.Dropped)
 	if !bytes.HasPrefix(got, append([]byte("before\n"), raw[:kept]...)) {
 		t.Errorf("the log does not begin with what was kept")
 	}

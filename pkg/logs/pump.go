@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strconv"
@@ -61,21 +62,34 @@ func (s *stream) keepLast(keep *segmenter, offset int64) error {
 	return nil
 }
 
-// keep publishes data in chunks, each before it is kept.
+// keep publishes data in chunks and keeps them. No segment is stored before what is in it is published.
 func (s *stream) keep(keep *segmenter, offset int64, data []byte, since time.Time, last bool) error {
 	for {
 		chunk := data[:min(len(data), chunkBytes)]
 		data = data[len(chunk):]
-		seq, err := s.publish(offset, chunk, since, last && len(data) == 0 && !s.w.suspended)
-		if err != nil {
-			return err
-		}
-		if err := keep.add(chunk, since, seq); err != nil {
-			return err
+		published := s.publishing(offset, chunk, since, last && len(data) == 0 && !s.w.suspended)
+		err := keep.add(chunk, since, published)
+		if _, unpublished := published(); err != nil || unpublished != nil { // whatever it is, the chunk is not used any more
+			return cmp.Or(err, unpublished)
 		}
 		if offset += int64(len(chunk)); len(data) == 0 {
 			return nil
 		}
+	}
+}
+
+// publishing publishes a chunk; the returned function waits for it and gives its sequence in LOGS.
+func (s *stream) publishing(offset int64, chunk []byte, at time.Time, last bool) func() (uint64, error) {
+	var seq uint64
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		seq, err = s.publish(offset, chunk, at, last)
+	}()
+	return func() (uint64, error) {
+		<-done
+		return seq, err
 	}
 }
 

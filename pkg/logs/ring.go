@@ -25,8 +25,10 @@ type ring struct {
 	times []mark // when bytes were read, by their number; oldest first
 }
 
-// ringTimes is how many times a ring knows, at most.
-const ringTimes = 128
+const (
+	ringTimes = 128      // how many times a ring knows, at most
+	ringApart = 64 << 10 // how many bytes lie between them, at least
+)
 
 // write takes all of p, over the oldest.
 func (r *ring) write(p []byte, at time.Time) {
@@ -103,7 +105,7 @@ func unnamed(dir string) (*os.File, error) {
 
 // note remembers when the byte that comes next was read, unless it did so a little before.
 func (r *ring) note(at time.Time) {
-	apart := max(r.most/ringTimes, chunkBytes)
+	apart := max(r.most/ringTimes, ringApart)
 	if n := len(r.times); n > 0 && r.taken-r.times[n-1].offset < apart {
 		return
 	}

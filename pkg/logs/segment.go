@@ -24,7 +24,7 @@ const inlineBytes = 16 << 10
 // encoders holds encoders that are not in use; each has about a megabyte of tables.
 var encoders = sync.Pool{New: func() any {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(512<<10), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(true))
+		zstd.WithWindowSize(512<<10), zstd.WithEncoderCRC(true))
 	if err != nil {
 		panic(fmt.Sprintf("zstd options: %v", err)) // they are constant
 	}
@@ -60,7 +60,7 @@ func (g *segmenter) resume() (int64, error) {
 	g.current.Offset = g.s.base.Bytes
 	offset := g.s.base.Bytes
 	for _, c := range g.s.tail {
-		if err := g.add(c.padded(), c.Time, 0); err != nil {
+		if err := g.add(c.padded(), c.Time, notPublished); err != nil {
 			return 0, err
 		}
 		offset = c.Next()
@@ -69,11 +69,18 @@ func (g *segmenter) resume() (int64, error) {
 	return offset, nil
 }
 
-// add keeps a chunk that stands in LOGS under the given sequence.
-func (g *segmenter) add(chunk []byte, at time.Time, seq uint64) error {
+// notPublished stands for a sequence of LOGS that is not known.
+func notPublished() (uint64, error) { return 0, nil }
+
+// add keeps a chunk, which stands in LOGS under the sequence that published waits for: it is compressed meanwhile.
+func (g *segmenter) add(chunk []byte, at time.Time, published func() (uint64, error)) error {
 	for len(chunk) > 0 {
 		n := min(int64(len(chunk)), g.s.w.limits.SegmentBytes-g.current.Bytes)
 		if err := g.compress(chunk[:n]); err != nil {
+			return err
+		}
+		seq, err := published()
+		if err != nil {
 			return err
 		}
 		if g.current.Bytes == 0 {

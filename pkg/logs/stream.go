@@ -10,7 +10,7 @@ import (
 
 const (
 	// chunkBytes is the most that one message of LOGS carries.
-	chunkBytes = 64 << 10
+	chunkBytes = 256 << 10
 	// maxPending bounds what is gathered while the store takes the chunks before.
 	maxPending = 2 * chunkBytes
 )
