@@ -112,15 +112,18 @@ func TestOutputWhoseIndexIsDamagedCanBeRead(t *testing.T) {
 	seg := m.Streams[logs.Stdout].Segments[0]
 	r := stdout(0)
 	r.Timed = true
-	for name, f := range map[string]func([]byte) []byte{
-		"changed": func(p []byte) []byte { return append(bytes.Clone(p[:len(p)-1]), p[len(p)-1]^1) },
-		"cut":     func(p []byte) []byte { return p[:len(p)-3] },
-		"gone":    func(p []byte) []byte { return p[:seg.Stored-seg.Index] },
+	for _, harm := range []struct {
+		name string
+		do   func([]byte) []byte
+	}{ // one after the other
+		{"changed", func(p []byte) []byte { return append(bytes.Clone(p[:len(p)-1]), p[len(p)-1]^1) }},
+		{"cut", func(p []byte) []byte { return p[:len(p)-3] }},
+		{"gone", func(p []byte) []byte { return p[:seg.Stored-seg.Index] }},
 	} {
-		damage(t, b, seg.Name, f)
+		damage(t, b, seg.Name, harm.do)
 		for c, err := range s.Read(t.Context(), r) {
 			if err != nil || !c.Time.Equal(seg.First) {
-				t.Errorf("%s: chunk at %d, %v, %v", name, c.Offset, c.Time, err)
+				t.Errorf("%s: chunk at %d, %v, %v", harm.name, c.Offset, c.Time, err)
 			}
 			equal(t, c.Data, all[c.Offset:])
 		}
