@@ -20,9 +20,10 @@ COMMENT ON COLUMN executions.log_settled_at IS 'from then on nothing is added to
 COMMENT ON COLUMN executions.log_removed_by IS 'the policy that had it removed';
 
 -- +goose StatementBegin
--- What retention counts for a log. Rows older than the column do not say what is stored; compression made it less.
+-- What retention counts for a log, with about 500 bytes for the description of its objects. Rows older than the column do
+-- not say what is stored; compression made it less.
 CREATE FUNCTION log_size(stored bigint, stdout bigint, stderr bigint) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN stored > 0 THEN stored ELSE least(stdout, 10485760) + least(stderr, 10485760) END
+    SELECT 500 + CASE WHEN stored > 0 THEN stored ELSE least(stdout, 10485760) + least(stderr, 10485760) END
 $$;
 -- +goose StatementEnd
 

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,14 +63,4 @@ func (s *stream) resume() {
 		s.started = true
 		go s.pump()
 	}
-}
-
-// padded is what stands in a log in place of a chunk: its data, or, where bytes are missing, as many that say so.
-func (c Chunk) padded() []byte {
-	if c.Missing == 0 {
-		return c.Data
-	}
-	text := c.Text()
-	text = text[:min(int64(len(text)), c.Missing)]
-	return append(text, bytes.Repeat([]byte{' '}, int(c.Missing)-len(text))...)
 }

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +29,8 @@ func (s *Store) Copy(ctx context.Context, w io.Writer, execution, stream string,
 	pos := int64(0)
 	lacks := func(n int64) error {
 		missing = append(missing, Span{Offset: pos, Bytes: n})
-		return pad(w, Chunk{Offset: pos, Missing: n})
+		_, err := Chunk{Offset: pos, Missing: n}.WriteTo(w)
+		return err
 	}
 	for chunk, err := range s.Read(ctx, Request{Execution: execution, Stream: stream}) {
 		if err != nil {
@@ -53,24 +53,6 @@ func (s *Store) Copy(ctx context.Context, w io.Writer, execution, stream string,
 		return missing, nil
 	}
 	return missing, lacks(size - pos)
-}
-
-// pad writes what stands in place of bytes that are missing, as padded gives it.
-func pad(w io.Writer, c Chunk) error {
-	text := c.Text()
-	text = text[:min(int64(len(text)), c.Missing)]
-	if _, err := w.Write(text); err != nil {
-		return err
-	}
-	blank := bytes.Repeat([]byte{' '}, int(min(c.Missing, chunkBytes)))
-	for left := c.Missing - int64(len(text)); left > 0; {
-		n, err := w.Write(blank[:min(left, int64(len(blank)))])
-		if err != nil {
-			return err
-		}
-		left -= int64(n)
-	}
-	return nil
 }
 
 // Known gives the manifest of a log, or what is stored of one that has none yet: it is not complete then. A log that

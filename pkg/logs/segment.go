@@ -60,7 +60,11 @@ func (g *segmenter) resume() (int64, error) {
 	g.current.Offset = g.s.base.Bytes
 	offset := g.s.base.Bytes
 	for _, c := range g.s.tail {
-		if err := g.add(c.padded(), c.Time, notPublished); err != nil {
+		var whole bytes.Buffer
+		if _, err := c.WriteTo(&whole); err != nil {
+			return 0, err
+		}
+		if err := g.add(whole.Bytes(), c.Time, notPublished); err != nil {
 			return 0, err
 		}
 		offset = c.Next()

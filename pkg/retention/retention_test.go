@@ -75,7 +75,7 @@ func model(rows []row, p retention.Policies, now time.Time) map[string]string {
 	left := func(of func(row) bool) (n, size int64) {
 		for _, r := range kept {
 			if gone[r.id] == "" && of(r) {
-				n, size = n+1, size+r.stored
+				n, size = n+1, size+r.stored+described
 			}
 		}
 		return n, size
@@ -115,10 +115,13 @@ func model(rows []row, p retention.Policies, now time.Time) map[string]string {
 	return gone
 }
 
+// described is what the description of a log's objects counts for.
+const described = 500
+
 func anyPolicy(t *rapid.T, name string) retention.Policy {
 	return retention.Policy{
 		Age:   time.Duration(rapid.IntRange(0, 12).Draw(t, name+" age")) * time.Hour,
-		Count: rapid.Int64Range(0, 12).Draw(t, name+" count"), Bytes: rapid.Int64Range(0, 40).Draw(t, name+" bytes"),
+		Count: rapid.Int64Range(0, 12).Draw(t, name+" count"), Bytes: described * rapid.Int64Range(0, 20).Draw(t, name+" bytes"),
 	}
 }
 
@@ -126,7 +129,7 @@ func anyRows(t *rapid.T, now time.Time) (rows []row) {
 	for range rapid.IntRange(0, 25).Draw(t, "rows") {
 		r := row{
 			id: uuid.NewString(), action: rapid.SampledFrom([]string{"p.a", "p.b", "p.c"}).Draw(t, "action"),
-			stored: rapid.Int64Range(0, 9).Draw(t, "stored"), settled: rapid.IntRange(0, 9).Draw(t, "settled") > 0,
+			stored: described * rapid.Int64Range(0, 3).Draw(t, "stored"), settled: rapid.IntRange(0, 9).Draw(t, "settled") > 0,
 		}
 		if rapid.IntRange(0, 9).Draw(t, "ended") > 0 {
 			r.ended = now.Add(-time.Duration(rapid.IntRange(0, 15).Draw(t, "ago"))*time.Hour + time.Minute)

@@ -30,10 +30,11 @@ func writers(t *testing.T) string {
 		"rotate.sh": "seq 1 40000\n",
 		"flood.sh":  "head -c 200000000 /dev/zero\n",
 		"rest.sh":   "seq 1 40000\nexec sleep 1000\n",
+		"last.sh":   "echo hello\n",
 	}
 	for name, more := range map[string]string{
 		"over": "logs: {max_bytes: 65536}\n", "rotate": "logs: {segment_bytes: 65536}\n",
-		"flood": "pool: own\nlogs: {max_bytes: 1048576}\n", "rest": "pool: own\nlogs: {segment_bytes: 65536}\n",
+		"last": "logs: {retention: {count: 1}}\n", "flood": "pool: own\nlogs: {max_bytes: 1048576}\n", "rest": "pool: own\nlogs: {segment_bytes: 65536}\n",
 	} {
 		files["actions/"+name+".yaml"] = "description: writes\nruntime: shell\nentry_point: " + name + ".sh\n" + more
 	}
@@ -71,7 +72,13 @@ func ownRunner(t *testing.T, in *attunetest.Instance) *attunetest.Process {
 
 func ask(t *testing.T, c *client.Client, action string) string {
 	t.Helper()
-	accepted, err := c.Run(t.Context(), api.ExecutionRequest{Action: "writers." + action}, "of the test: "+action)
+	return askAs(t, c, action, "of the test: "+action)
+}
+
+// askAs asks for an execution under a key: it is another for another key.
+func askAs(t *testing.T, c *client.Client, action, key string) string {
+	t.Helper()
+	accepted, err := c.Run(t.Context(), api.ExecutionRequest{Action: "writers." + action}, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +117,7 @@ func TestOutputIsBoundedRotatedAndKept(t *testing.T) {
 	c := in.Client()
 	t.Run("truncated at the limit, marked and flagged", func(t *testing.T) { overLimit(t, in, c) })
 	t.Run("several files by rotation", func(t *testing.T) { rotated(t, in, c) })
+	t.Run("removed by retention", func(t *testing.T) { removed(t, in, c) })
 	t.Run("no memory for what is not kept", func(t *testing.T) { flooded(t, c, runner) })
 	t.Run("a runner that is killed loses nothing that was written", func(t *testing.T) { cutOff(t, c, runner) })
 }
@@ -163,6 +171,38 @@ func rotated(t *testing.T, in *attunetest.Instance, c *client.Client) {
 	}
 	if want := counted(); len(names) != len(want)/65536+1 || string(text) != want || stdoutOf(t, c, x.ID) != want {
 		t.Errorf("%d objects of %d bytes, want %d", len(names), len(text), len(want))
+	}
+}
+
+func removed(t *testing.T, in *attunetest.Instance, c *client.Client) {
+	t.Helper()
+	older := ended(t, c, askAs(t, c, "last", "older"), streams.Succeeded).ID
+	newer := ended(t, c, askAs(t, c, "last", "newer"), streams.Succeeded).ID
+	again, deadline := time.NewTicker(100*time.Millisecond), time.After(attunetest.Patience)
+	defer again.Stop()
+	for history := (api.Execution{}); history.RemovedAt == nil; { // what has just ended comes to history a little later
+		swept := in.Run("retention", "sweep")
+		if swept.Code != 0 {
+			t.Fatalf("retention sweep: %+v", swept)
+		}
+		var err error
+		if history, err = c.Execution(t.Context(), older); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("its log is kept: %+v\n%s", history, swept.Stdout)
+		case <-again.C:
+		}
+	}
+	if out := in.Run("logs", older); out.Code == 0 || !strings.Contains(out.Stderr, "the log was removed at ") {
+		t.Errorf("the removed log: %+v", out)
+	}
+	if out := in.Run("execution", "show", older); out.Code != 0 || !strings.Contains(out.Stdout, "removed") {
+		t.Errorf("the execution: %+v", out)
+	}
+	if out := in.Run("logs", newer); out.Stdout != "hello\n" {
+		t.Errorf("the log that is kept: %+v", out)
 	}
 }
 
