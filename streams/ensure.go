@@ -143,6 +143,15 @@ func RecorderConsumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
+// ForwardConsumerConfig is the consumer on LOGS that forwards output. One reader acknowledges all messages up to one.
+// LOGS keeps nothing back for it.
+func ForwardConsumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: ConsumerForward, AckPolicy: jetstream.AckAllPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: time.Minute, MaxDeliver: -1, MaxAckPending: 100_000,
+	}
+}
+
 // Ensure makes or updates every stream, bucket and consumer. It is safe to call from many processes at once.
 func Ensure(ctx context.Context, js jetstream.JetStream, o Options) error {
 	for _, c := range Declared(o) {

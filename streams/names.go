@@ -39,6 +39,8 @@ const (
 const (
 	// ConsumerRecorder is the recorder's consumer on EVENTS, DECISIONS and EXECUTIONS.
 	ConsumerRecorder = "recorder"
+	// ConsumerForward is the consumer on LOGS by which output is forwarded; it exists while that is configured.
+	ConsumerForward = "forward"
 	// ConsumerPoolPrefix begins the name of a pool's consumer on RUNS: "pool_default".
 	ConsumerPoolPrefix = "pool_"
 )

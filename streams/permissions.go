@@ -100,6 +100,7 @@ var granted = map[string]Permissions{
 			reads(Logs), readsObjects(ObjectsLogs), writesObjects(ObjectsLogs), purges("OBJ_"+ObjectsLogs), // what runners left
 			// Logs are removed when no policy keeps them, those of sensors and installations that do not exist any more too.
 			readsBuckets(BucketLeases, BucketSensors), leases("recorder", "retention"), deletes(Logs),
+			[]string{apiPrefix + "CONSUMER.RESET." + Logs + "." + ConsumerForward}, // to forward output
 		),
 	},
 	UserRunner: {

@@ -61,6 +61,7 @@ type Config struct {
 	LogMaxTotalBytes int64  `envconfig:"LOG_MAX_TOTAL_BYTES" default:"20971520" desc:"how many of both together"`
 	LogSegmentBytes  int64  `envconfig:"LOG_SEGMENT_BYTES" default:"4194304" desc:"bytes of output in one stored segment"`
 	LogKeep          string `envconfig:"LOG_KEEP" default:"head" desc:"head: of a stream over its limit the beginning is kept; ends: the first and the last half of the limit"`
+	LogForward       string `envconfig:"LOG_FORWARD" desc:"where the output of executions is forwarded to: file:///FOLDER, otlp+http://HOST:PORT or otlp+https://HOST:PORT"`
 
 	RuntimesDir string        `envconfig:"RUNTIMES_DIR" desc:"folder with definitions of further runtimes, NAME.yaml"`
 	Grace       time.Duration `envconfig:"GRACE" default:"10s" desc:"between TERM and KILL for an action"`

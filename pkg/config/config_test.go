@@ -18,6 +18,7 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	t.Setenv("ATTUNE_LOG_LEVEL", "loud")
 	t.Setenv("ATTUNE_SYNC", "sometimes")
 	t.Setenv("ATTUNE_REPLICAS", "9")
+	t.Setenv("ATTUNE_LOG_FORWARD", "otlp+grpc://u:hidden@h:4317")
 	t.Setenv("ATTUNE_DATABASE_URL", "mysql://u:hidden@h/d")
 	c, err := config.Load()
 	if err != nil {
@@ -27,7 +28,7 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	if !errors.Is(err, config.ErrBad) {
 		t.Fatalf("check: %v", err)
 	}
-	for _, name := range []string{"HTTP_ADDR", "LOG_LEVEL", "SYNC", "REPLICAS", "DATABASE_URL"} {
+	for _, name := range []string{"HTTP_ADDR", "LOG_LEVEL", "SYNC", "REPLICAS", "DATABASE_URL", "LOG_FORWARD"} {
 		if !strings.Contains(err.Error(), "ATTUNE_"+name) {
 			t.Errorf("%s is not named in: %v", name, err)
 		}

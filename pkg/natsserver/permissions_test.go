@@ -64,6 +64,7 @@ func everything() []string {
 	for _, b := range streams.DeclaredObjects(streams.Options{}) {
 		all = append(all, "$O."+b.Bucket+".C.some", "$O."+b.Bucket+".M.some")
 	}
+	all = append(all, fmt.Sprintf(server.JSApiConsumerResetT, streams.Logs, streams.ConsumerForward))
 	return append(all, ours()...)
 }
 

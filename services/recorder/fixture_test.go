@@ -30,6 +30,7 @@ type fixture struct {
 	link    *dbtest.Link
 	history *history.Store
 	grace   time.Duration
+	forward string
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -41,7 +42,7 @@ func newFixture(t *testing.T) *fixture {
 // start runs a recorder and gives what stops it and waits.
 func (f *fixture) start(t *testing.T) (stop func()) {
 	t.Helper()
-	r, err := recorder.New(recorder.Config{Bus: f.Bus, DB: f.db, Grace: f.grace, Settle: time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	r, err := recorder.New(recorder.Config{Bus: f.Bus, DB: f.db, Grace: f.grace, Settle: time.Millisecond, Forward: f.forward, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@
 // in the database for a grace, its facts leave EXECUTIONS. Ends become events of the trigger
 // core.execution_ended while a rule waits for them. A log whose runner could not complete it is completed from what
 // it left. One copy removes the logs, and in the end the history, that no policy
-// keeps.
+// keeps, and one forwards output where that is configured.
 package recorder
 
 import (
@@ -24,6 +24,7 @@ import (
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/forward"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/retention"
@@ -45,6 +46,7 @@ type Config struct {
 	Owner      string        // unique to this copy; "" leaves logs to other copies to sweep
 	Retention  retention.Policies
 	SweepEvery time.Duration // 0 means DefaultSweepEvery
+	Forward    string        // where output is forwarded to, see forward.Check; "": nowhere
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -55,8 +57,9 @@ type Recorder struct {
 	id      string // of this copy
 	history *history.Store
 	metrics *metrics
-	wanted  atomic.Bool   // a rule waits for the ends of executions
-	ended   chan struct{} // says that there may be ends to announce
+	forward *forward.Forwarder // nil: nothing is forwarded
+	wanted  atomic.Bool        // a rule waits for the ends of executions
+	ended   chan struct{}      // says that there may be ends to announce
 }
 
 // New makes a recorder.
@@ -74,7 +77,13 @@ func New(c Config) (*Recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Recorder{Config: c, id: uuid.NewString(), history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}, nil
+	r := &Recorder{Config: c, id: uuid.NewString(), history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}
+	if c.Forward != "" {
+		if r.forward, err = forward.New(forward.Config{Bus: c.Bus, Target: c.Forward, Logger: c.Logger, Registerer: c.Registerer}); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
 }
 
 // Run projects until ctx ends.

@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/attune/attune/pkg/forward"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lease"
 	"github.com/attune/attune/pkg/logging"
@@ -41,7 +44,7 @@ func (r *Recorder) settle(ctx context.Context) error {
 	config := lease.Config{JS: r.Bus.JS, Key: logsLease, Owner: r.id, Logger: r.Logger}
 	pause := newPause()
 	for ctx.Err() == nil {
-		err := lease.Run(ctx, config, r.settleLogs)
+		err := lease.Run(ctx, config, r.keepLogs)
 		if ctx.Err() != nil {
 			break
 		}
@@ -50,6 +53,25 @@ func (r *Recorder) settle(ctx context.Context) error {
 		wait(ctx, next)
 	}
 	return context.Cause(ctx)
+}
+
+// keepLogs is what one recorder does with logs at a time.
+func (r *Recorder) keepLogs(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.settleLogs(ctx) })
+	g.Go(func() error { return r.forwardLogs(ctx) })
+	return g.Wait()
+}
+
+// forwardLogs forwards output where that is configured, and else forgets how far an earlier configuration had got.
+func (r *Recorder) forwardLogs(ctx context.Context) error {
+	if r.forward != nil {
+		return r.forward.Run(ctx)
+	}
+	if err := forward.Remove(ctx, r.Bus.JS); err != nil && ctx.Err() == nil {
+		r.Logger.WarnContext(ctx, "consumer that forwards output is left behind, which does no harm", slog.Any(logging.Error, err))
+	}
+	return nil
 }
 
 func (r *Recorder) settleLogs(ctx context.Context) error {

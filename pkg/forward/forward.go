@@ -1,0 +1,241 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/streams"
+)
+
+const (
+	// longestPause bounds the wait between attempts while the sink or the bus is away.
+	longestPause = 30 * time.Second
+	// maxRetryAfter bounds how long a receiver may ask to be left alone.
+	maxRetryAfter = 10 * time.Minute
+)
+
+// Sink takes records.
+type Sink interface {
+	// Send hands on the first of the records and tells how many are done with, also when it fails.
+	Send(ctx context.Context, records []Record) (Outcome, error)
+	io.Closer
+}
+
+// Outcome is what became of records.
+type Outcome struct {
+	Taken   int // the sink has them, or will never take them
+	Refused int // of these, those that it will never take
+}
+
+// Config says what is handed on, and where to.
+type Config struct {
+	Bus        *bus.Bus
+	Target     string // see Check
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil leaves the metrics unregistered
+}
+
+// Forwarder hands on what LOGS carries.
+type Forwarder struct {
+	Config
+	target  target
+	metrics *metrics
+	failed  bool // and it has been said; of Run's goroutine
+}
+
+// New makes a forwarder.
+func New(c Config) (*Forwarder, error) {
+	t, err := parse(c.Target)
+	if err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(c.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Forwarder{Config: c, target: t, metrics: m}, nil
+}
+
+// Remove forgets how far output was handed on, for when nobody hands it on any more.
+func Remove(ctx context.Context, js jetstream.JetStream) error {
+	err := js.DeleteConsumer(ctx, streams.Logs, streams.ConsumerForward)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Run hands on until ctx ends, from session to session. One at a time is enough: two do no harm, but repeat lines.
+func (f *Forwarder) Run(ctx context.Context) error {
+	sink := f.sink()
+	defer func() {
+		if err := sink.Close(); err != nil {
+			f.Logger.WarnContext(ctx, "sink of logs was not closed", slog.Any(logging.Error, err))
+		}
+	}()
+	f.Logger.InfoContext(ctx, "output is forwarded", slog.String("to", f.target.shown))
+	pause := newPause()
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := f.follow(ctx, sink)
+		if ctx.Err() != nil {
+			break
+		}
+		if time.Since(began) > longestPause {
+			pause.Reset()
+		}
+		if errors.Is(err, errReconnected) {
+			continue
+		}
+		f.fail(ctx, err)
+		wait(ctx, pause.NextBackOff())
+	}
+	f.failed = false
+	return context.Cause(ctx)
+}
+
+func (f *Forwarder) sink() Sink {
+	if f.target.folder != "" {
+		return newFiles(f.target)
+	}
+	return newReceiver(f.target)
+}
+
+func (f *Forwarder) follow(ctx context.Context, sink Sink) error {
+	s, err := f.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.messages.Stop()
+	f.recover(ctx)
+	for {
+		batch, err := s.collect(ctx)
+		if err != nil {
+			return err
+		}
+		if s.replaced() {
+			return errReconnected
+		}
+		if err := f.deliver(ctx, s, sink, f.read(ctx, s, batch)); err != nil {
+			return err
+		}
+		s.acknowledge(f)
+	}
+}
+
+// read gives the lines that are complete with a batch, or were held for long enough.
+func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg) (out []Record) {
+	now := time.Now()
+	for _, m := range batch {
+		meta, err := m.Metadata()
+		if err != nil || meta.Sequence.Stream <= s.seen {
+			continue // it comes again because its acknowledgement is awaited, and is in hand
+		}
+		if gone := meta.Sequence.Stream - s.seen - 1; gone > 0 {
+			f.metrics.dropped.Add(float64(gone))
+			f.Logger.WarnContext(ctx, "output was dropped before it could be forwarded", slog.Uint64("messages", gone))
+		}
+		s.seen, s.pending = meta.Sequence.Stream, meta.NumPending
+		s.unacked = append(s.unacked, ack{seq: s.seen, subject: m.Reply()})
+		c, err := parseChunk(m, meta)
+		if err != nil {
+			f.metrics.refused.Inc()
+			f.Logger.DebugContext(ctx, "message is no output", slog.Any(logging.Error, err))
+			continue
+		}
+		out = append(out, s.lines.add(c, now)...)
+	}
+	return append(out, s.lines.due(now)...)
+}
+
+// deliver insists until the sink is done with all records, or ctx ends.
+func (f *Forwarder) deliver(ctx context.Context, s *session, sink Sink, records []Record) error {
+	pause := newPause()
+	for len(records) > 0 {
+		o, err := sink.Send(ctx, records)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		records = records[o.Taken:]
+		f.metrics.records.Add(float64(o.Taken - o.Refused))
+		if o.Refused > 0 {
+			f.metrics.refused.Add(float64(o.Refused))
+			f.Logger.WarnContext(ctx, "output was refused by the receiver, and is not sent again", slog.Int("lines", o.Refused))
+		}
+		if o.Taken > 0 {
+			pause.Reset()
+		}
+		if err != nil {
+			f.fail(ctx, err)
+			f.lag(ctx, s)
+			wait(ctx, max(pause.NextBackOff(), asked(err)))
+			continue
+		}
+		f.recover(ctx)
+	}
+	return nil
+}
+
+// recover says that a failure is over, if there was one.
+func (f *Forwarder) recover(ctx context.Context) {
+	if f.failed {
+		f.failed = false
+		f.Logger.InfoContext(ctx, "output is forwarded again", slog.String("to", f.target.shown))
+	}
+}
+
+// asked is how long the receiver wants to be left alone.
+func asked(err error) time.Duration {
+	if busy, ok := errors.AsType[busyError](err); ok {
+		return busy.after
+	}
+	return 0
+}
+
+// fail counts a failure, and says so if it is the first in a row.
+func (f *Forwarder) fail(ctx context.Context, err error) {
+	f.metrics.errors.Inc()
+	if !f.failed {
+		f.failed = true
+		f.Logger.WarnContext(ctx, "output is not forwarded for now", slog.String("to", f.target.shown), slog.Any(logging.Error, err))
+	}
+}
+
+// lag looks how much waits while the sink is away.
+func (f *Forwarder) lag(ctx context.Context, s *session) {
+	if info, err := s.consumer.Info(ctx); err == nil {
+		f.metrics.lag.Set(float64(info.NumPending) + float64(info.NumAckPending))
+	}
+}
+
+func newPause() *backoff.ExponentialBackOff {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval = 100*time.Millisecond, longestPause
+	return b
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// errReconnected ends a session when the connection was lost: what comes behind that may be another stream, or the same
+// without its last messages, whose numbers are given again.
+var errReconnected = fmt.Errorf("the connection to %s was lost for a moment", streams.Logs)
