@@ -46,7 +46,9 @@ func showRetention(s *sheet, r api.Retention) {
 		}
 		s.painted("error", sw.Error, paint.bad)
 	}
-	s.time("next sweep", r.NextAt)
+	if r.NextAt != nil {
+		s.field("next sweep", whenText(s, *r.NextAt))
+	}
 }
 
 // boundsOf writes a policy.
