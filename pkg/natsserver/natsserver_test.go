@@ -18,9 +18,10 @@ import (
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/natsserver"
+	"github.com/attune/attune/pkg/natsserver/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.AsyncPublisher()) }
 
 func start(t *testing.T, dir, addr string) *natsserver.Server {
 	t.Helper()

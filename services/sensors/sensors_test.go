@@ -27,7 +27,7 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.AsyncPublisher()) }
 
 // start is when the tests' clocks begin: before any pack of theirs was installed.
 var start = time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
