@@ -172,7 +172,7 @@ func TestWhatTheBusHasDroppedIsSaidToBeMissing(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	text := read(t, s, stdout(0))
-	if !bytes.HasPrefix(text, []byte("[attune: bytes 0 to 149999 are missing]\n")) || !bytes.Equal(text[150_000:200_000], raw[150_000:]) {
+	if !bytes.HasPrefix(text, []byte("[attune: bytes 0 to 149999 are missing] ")) || text[149_999] != '\n' || !bytes.Equal(text[150_000:200_000], raw[150_000:]) {
 		t.Errorf("it begins with %q, and goes on with %q", text[:60], text[150_000:150_050])
 	}
 }

@@ -45,8 +45,8 @@ func TestACopyHasExactlyTheWantedSize(t *testing.T) {
 	const more = 200_000
 	got, missing := copied(t, s, end+more)
 	equal(t, got[:end], raw)
-	line := "[attune: bytes 196608 to 396607 are missing]\n"
-	if string(got[end:]) != line+strings.Repeat(" ", more-len(line)) || !cmp.Equal(missing, []logs.Span{{Offset: end, Bytes: more}}) {
+	line := "[attune: bytes 196608 to 396607 are missing]"
+	if string(got[end:]) != line+strings.Repeat(" ", more-len(line)-1)+"\n" || !cmp.Equal(missing, []logs.Span{{Offset: end, Bytes: more}}) {
 		t.Errorf("behind the end %.100q, missing %v", got[end:], missing)
 	}
 }
@@ -59,8 +59,8 @@ func TestACopyIsAsLongAsWhatIsMissing(t *testing.T) {
 	publish(t, b, 10, "klm", false)
 	publish(t, b, 100, "xyz", true)
 	got, missing := copied(t, s, 103)
-	rest := "[attune: bytes 13 to 99 are missing]\n"
-	equal(t, got, []byte("abc[attuneklm"+rest+strings.Repeat(" ", 87-len(rest))+"xyz"))
+	rest := "[attune: bytes 13 to 99 are missing]"
+	equal(t, got, []byte("abc[attuneklm"+rest+strings.Repeat(" ", 87-len(rest)-1)+"\nxyz"))
 	if want := []logs.Span{{Offset: 3, Bytes: 7}, {Offset: 13, Bytes: 87}}; !cmp.Equal(missing, want) {
 		t.Errorf("missing %v, want %v", missing, want)
 	}
