@@ -198,7 +198,7 @@ func TestWhatIsMissingOfAnExportIsSaidInItsPlace(t *testing.T) {
 	}
 	got, _ := f.exported(id)
 	out := got.content["stdout.log"]
-	if len(out) != len(text) || !strings.HasPrefix(out, "[attune: bytes 0 to 131071 are missing]\n   ") {
+	if len(out) != len(text) || !strings.HasPrefix(out, "[attune: bytes 0 to 131071 are missing]    ") || !strings.HasSuffix(out, "\n") {
 		t.Errorf("%d bytes: %.80q", len(out), out)
 	}
 	for _, file := range got.manifest.Files {
