@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// chunkBytes is how much output is read at once.
-const chunkBytes = 32 << 10
+// chunkBytes is how much output is read at once: all that a pipe holds.
+const chunkBytes = 64 << 10
 
 var chunks = sync.Pool{New: func() any { b := make([]byte, chunkBytes); return &b }}
 
