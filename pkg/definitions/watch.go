@@ -9,6 +9,8 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/attune/attune/pkg/lifecycle"
 )
 
 // reconcileEvery is how long a change can stay unseen when its notification was lost.
@@ -36,18 +38,9 @@ func (w *watcher) run(ctx context.Context) error {
 		next := w.pause.NextBackOff()
 		w.log.WarnContext(ctx, "definitions unreachable, using the last known ones",
 			slog.Any("error", err), slog.Duration("in", next))
-		wait(ctx, next)
+		lifecycle.Pause(ctx, next)
 	}
 	return context.Cause(ctx)
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 type watcher struct {

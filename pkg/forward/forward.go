@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -101,7 +102,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			continue
 		}
 		f.fail(ctx, err)
-		wait(ctx, pause.NextBackOff())
+		lifecycle.Pause(ctx, pause.NextBackOff())
 	}
 	f.failed = false
 	return context.Cause(ctx)
@@ -181,7 +182,7 @@ func (f *Forwarder) deliver(ctx context.Context, s *session, sink Sink, records 
 		if err != nil {
 			f.fail(ctx, err)
 			f.lag(ctx, s)
-			wait(ctx, max(pause.NextBackOff(), asked(err)))
+			lifecycle.Pause(ctx, max(pause.NextBackOff(), asked(err)))
 			continue
 		}
 		f.recover(ctx)
@@ -225,15 +226,6 @@ func newPause() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 100*time.Millisecond, longestPause
 	return b
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // errReconnected ends a session when the connection was lost: what comes behind that may be another stream, or the same

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -33,7 +34,7 @@ func (m *mirror[T]) run(ctx context.Context, changed func()) error {
 			break
 		}
 		m.log.WarnContext(ctx, "bucket not followed, trying again", slog.String("bucket", m.bucket), slog.Any(logging.Error, err))
-		pause(ctx, time.Second)
+		lifecycle.Pause(ctx, time.Second)
 	}
 	return context.Cause(ctx)
 }
@@ -100,13 +101,4 @@ func (m *mirror[T]) all() (entries map[string]T, known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return maps.Clone(m.entries), m.entries != nil
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

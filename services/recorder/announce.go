@@ -11,6 +11,7 @@ import (
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -52,7 +53,7 @@ func (r *Recorder) announce(ctx context.Context) error {
 		if err := r.announceAll(ctx); err != nil && ctx.Err() == nil {
 			next = pause.NextBackOff()
 			r.Logger.WarnContext(ctx, "ends of executions are not announced yet", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-			wait(ctx, next)
+			lifecycle.Pause(ctx, next)
 			continue
 		}
 		pause.Reset()

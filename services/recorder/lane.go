@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -55,7 +56,7 @@ func (l *lane[T]) run(ctx context.Context) error {
 		}
 		next := pause.NextBackOff()
 		l.Logger.WarnContext(ctx, "stream was interrupted, trying again", slog.String("stream", l.stream), slog.Any(logging.Error, err), slog.Duration("in", next))
-		wait(ctx, next)
+		lifecycle.Pause(ctx, next)
 	}
 	return context.Cause(ctx)
 }
@@ -215,15 +216,6 @@ func newPause() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, longestPause
 	return b
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }
 
 // errReplaced ends a session whose stream is no longer the one that it was opened on.

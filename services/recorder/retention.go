@@ -10,6 +10,7 @@ import (
 
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/retention"
@@ -37,7 +38,7 @@ func (r *Recorder) retain(ctx context.Context) error {
 		for ctx.Err() == nil {
 			if err := s.turn(ctx); err != nil && ctx.Err() == nil {
 				r.Logger.WarnContext(ctx, "logs are not swept for now", slog.Any(logging.Error, err))
-				wait(ctx, longestPause)
+				lifecycle.Pause(ctx, longestPause)
 			}
 		}
 		return context.Cause(ctx)

@@ -11,6 +11,7 @@ import (
 	"github.com/attune/attune/pkg/forward"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
 )
@@ -50,7 +51,7 @@ func (r *Recorder) settle(ctx context.Context) error {
 		}
 		next := pause.NextBackOff()
 		r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		wait(ctx, next)
+		lifecycle.Pause(ctx, next)
 	}
 	return context.Cause(ctx)
 }
@@ -88,7 +89,7 @@ func (r *Recorder) settleLogs(ctx context.Context) error {
 		if err := r.settleAll(ctx, store); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", settleEvery))
 		}
-		wait(ctx, min(settleEvery, r.Settle))
+		lifecycle.Pause(ctx, min(settleEvery, r.Settle))
 	}
 	return context.Cause(ctx)
 }
@@ -125,7 +126,7 @@ func (r *Recorder) settleAll(ctx context.Context, store *logs.Store) error {
 				r.metrics.settled.WithLabelValues("failed").Inc()
 				r.Logger.WarnContext(ctx, "log is not completed yet", slog.String(logging.ExecutionID, u.ID), slog.Any(logging.Error, err))
 			}
-			if wait(ctx, settlePace); ctx.Err() != nil {
+			if lifecycle.Pause(ctx, settlePace); ctx.Err() != nil {
 				return nil
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -30,7 +31,7 @@ func (r *Recorder) sweep(ctx context.Context) error {
 		if err := r.sweepAll(ctx); err != nil && ctx.Err() == nil {
 			r.Logger.WarnContext(ctx, "facts of ended executions stay on the bus for now", slog.Any(logging.Error, err), slog.Duration("retry_in", every))
 		}
-		wait(ctx, every)
+		lifecycle.Pause(ctx, every)
 	}
 	return context.Cause(ctx)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/failpoint"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -109,7 +110,7 @@ func (r *Runner) claim(ctx context.Context, st execution.State) (execution.State
 		case lastErr == nil && last.Sequence != st.Sequence, errors.Is(lastErr, execution.ErrNotFound):
 			return execution.State{}, fmt.Errorf("execution %s: %w: %w", f.ID, errNotOurs, err)
 		}
-		if pause(ctx, retryEvery); ctx.Err() != nil {
+		if lifecycle.Pause(ctx, retryEvery); ctx.Err() != nil {
 			return execution.State{}, fmt.Errorf("claim execution %s: %w", f.ID, context.Cause(ctx))
 		}
 	}

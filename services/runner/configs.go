@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -42,7 +43,7 @@ func (c *configs) follow(ctx context.Context, js jetstream.JetStream) {
 	for ctx.Err() == nil {
 		if err := c.watch(ctx, js); ctx.Err() == nil {
 			c.log.WarnContext(ctx, "configuration of packs not followed", slog.Any(logging.Error, err), slog.Duration("retry_in", consumerPause))
-			pause(ctx, consumerPause)
+			lifecycle.Pause(ctx, consumerPause)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/failpoint"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -93,7 +94,7 @@ func (r *Runner) deliver(ctx context.Context, after execution.State, f execution
 		case errors.Is(err, execution.ErrTransition):
 			return execution.State{}, fmt.Errorf("%w: %w", errRefused, err)
 		}
-		if pause(ctx, retryEvery); ctx.Err() != nil {
+		if lifecycle.Pause(ctx, retryEvery); ctx.Err() != nil {
 			return execution.State{}, errors.Join(err, context.Cause(ctx))
 		}
 	}

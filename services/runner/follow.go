@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -20,7 +21,7 @@ func (in *installs) follow(ctx context.Context, js jetstream.JetStream) {
 	for ctx.Err() == nil {
 		if err := in.watch(ctx, js); ctx.Err() == nil {
 			in.log.WarnContext(ctx, "installations not followed", slog.Any(logging.Error, err), slog.Duration("retry_in", consumerPause))
-			pause(ctx, consumerPause)
+			lifecycle.Pause(ctx, consumerPause)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -88,7 +89,7 @@ func (b *heart) loop(ctx context.Context) {
 		case <-over.C:
 			b.giveUp(ctx)
 			b.renew(ctx)
-			pause(ctx, retryEvery)
+			lifecycle.Pause(ctx, retryEvery)
 		case <-ticker.C:
 			b.renew(ctx)
 		}

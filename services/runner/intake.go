@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -34,7 +35,7 @@ func (r *Runner) takeWork(ctx, work context.Context) error {
 			break
 		}
 		r.log.WarnContext(ctx, "intake interrupted", slog.Any(logging.Error, err), slog.Duration("retry_in", consumerPause))
-		pause(ctx, consumerPause)
+		lifecycle.Pause(ctx, consumerPause)
 	}
 	return context.Cause(ctx)
 }
@@ -172,14 +173,5 @@ func (q *intake) close() {
 		default:
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

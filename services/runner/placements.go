@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/placement"
 	"github.com/attune/attune/streams"
@@ -23,7 +24,7 @@ func (r *Runner) followPlacements(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := r.watchPlacements(ctx); ctx.Err() == nil && err != nil {
 			r.log.WarnContext(ctx, "placements not followed", slog.Any(logging.Error, err), slog.Duration("retry_in", consumerPause))
-			pause(ctx, consumerPause)
+			lifecycle.Pause(ctx, consumerPause)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -74,7 +75,7 @@ func (rs *reports) run(ctx context.Context) {
 		}
 		for err := rs.flush(ctx); err != nil && ctx.Err() == nil; err = rs.flush(ctx) {
 			rs.log.WarnContext(ctx, "environments not reported", slog.Any(logging.Error, err), slog.Duration("retry_in", retryEvery))
-			pause(ctx, retryEvery)
+			lifecycle.Pause(ctx, retryEvery)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
@@ -200,7 +201,7 @@ func (t *term) rescueAll(ctx context.Context) error {
 			t.Logger.WarnContext(ctx, "execution of a lost runner not ended yet", slog.String(logging.ExecutionID, one[0].id.String()),
 				slog.String(logging.Runner, one[0].runner), slog.Any(logging.Error, err))
 			t.bereaved.put(one...)
-			wait(ctx, time.Second)
+			lifecycle.Pause(ctx, time.Second)
 		}
 	}
 }

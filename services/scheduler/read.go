@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -142,7 +143,7 @@ func (t *term) readRuns(ctx context.Context) (map[admission.ID]bool, error) {
 		}
 		if from == before { // the server that answered does not have the marker yet
 			tries++
-			wait(ctx, lagPause)
+			lifecycle.Pause(ctx, lagPause)
 		}
 	}
 	return nil, fmt.Errorf("read %s up to %d: %w", streams.Runs, t.epoch, errLag)
@@ -273,7 +274,7 @@ func (t *term) lastOf(ctx context.Context, stream string, subjects []string, flo
 			if tries++; tries == lagTries {
 				return fmt.Errorf("read %s up to %d: %w", stream, floor, errLag)
 			}
-			wait(ctx, lagPause)
+			lifecycle.Pause(ctx, lagPause)
 			continue
 		}
 		for _, m := range got {

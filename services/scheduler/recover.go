@@ -11,6 +11,7 @@ import (
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
@@ -31,7 +32,7 @@ func (t *term) recover(ctx context.Context) error {
 		return nil
 	}
 	for _, pause := range []time.Duration{0, t.pace.recovery} {
-		wait(ctx, pause)
+		lifecycle.Pause(ctx, pause)
 		if err := t.recoverInTheEnd(ctx); err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func (t *term) recoverInTheEnd(ctx context.Context) error {
 		}
 		next := pause.NextBackOff()
 		t.Logger.WarnContext(ctx, "history not compared with the streams yet", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		wait(ctx, next)
+		lifecycle.Pause(ctx, next)
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 )
 
@@ -116,7 +117,7 @@ func (s *Scheduler) campaign(ctx context.Context) error {
 		}
 		next := pause.NextBackOff()
 		s.Logger.WarnContext(ctx, "leadership given up", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		wait(ctx, next)
+		lifecycle.Pause(ctx, next)
 	}
 	return context.Cause(ctx)
 }
@@ -134,13 +135,4 @@ func (s *Scheduler) lead(ctx context.Context, settled func()) error {
 		return cause
 	}
 	return err
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-	case <-t.C:
-	}
 }

@@ -6,6 +6,8 @@ import (
 	"sort"
 	"sync"
 	"time"
+
+	"github.com/attune/attune/pkg/lifecycle"
 )
 
 const (
@@ -113,7 +115,7 @@ func (r *trail) take(ctx context.Context) (removal, error) {
 			return removal{}, context.Cause(ctx)
 		case <-r.more:
 		}
-		wait(ctx, collectFor)
+		lifecycle.Pause(ctx, collectFor)
 		if out := r.cut(time.Now()); out.below != 0 || len(out.each) > 0 {
 			return out, nil
 		}
