@@ -4,7 +4,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,10 +11,8 @@ import (
 	"time"
 
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/services/attune/bench/figure"
 )
-
-// idleCommand is the first argument for measuring what an installation without work costs.
-const idleCommand = "idle"
 
 // packActions is how many actions a pack of this measurement has.
 const packActions = 500
@@ -28,33 +25,22 @@ const (
 	systemField    = 12
 )
 
-// idle starts `attune up` with many defined actions and gives the processor time that it takes with no work.
-func idle(ctx context.Context, args []string, w io.Writer) (err error) {
-	f := flag.NewFlagSet(idleCommand, flag.ContinueOnError)
+// idleMode starts `attune up` with many defined actions and gives the processor time that it takes with no work.
+func idleMode(f *flag.FlagSet) measure {
 	actions := f.Int("actions", 10_000, "defined actions")
 	settle := f.Duration("settle", 30*time.Second, "rest before the measurement")
 	window := f.Duration("for", 30*time.Second, "length of the measurement")
-	binary := f.String("binary", "", "measure this attune instead of building one")
-	if err := f.Parse(args); err != nil {
-		return err
+	return func(ctx context.Context, s *session) (err error) {
+		in, err := s.start(ctx, "attune")
+		if err != nil {
+			return err
+		}
+		defer func() { err = keep(err, in.stop()) }()
+		if err := in.define(ctx, s.dir, *actions); err != nil {
+			return err
+		}
+		return s.each(func(int) error { return in.rest(ctx, s.run, *settle, *window) })
 	}
-	dir, err := os.MkdirTemp("", "attune-idle-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's own user passes through
-		return err
-	}
-	in, err := start(ctx, dir, *binary)
-	if err != nil {
-		return err
-	}
-	defer func() { err = keep(err, in.stop()) }()
-	if err := in.define(ctx, dir, *actions); err != nil {
-		return err
-	}
-	return in.rest(ctx, w, *actions, *settle, *window)
 }
 
 // define installs packs with so many actions in all.
@@ -95,7 +81,7 @@ func writeIdlePack(folder, name string, actions int) error {
 }
 
 // rest measures all processes of the instance.
-func (in *instance) rest(ctx context.Context, w io.Writer, actions int, settle, window time.Duration) error {
+func (in *instance) rest(ctx context.Context, run *figure.Run, settle, window time.Duration) error {
 	if err := doNothing(ctx, settle); err != nil {
 		return err
 	}
@@ -105,8 +91,9 @@ func (in *instance) rest(ctx context.Context, w io.Writer, actions int, settle, 
 	}
 	ownAfter, othersAfter := in.ticks()
 	share := func(ticks int) float64 { return 100 * float64(ticks) / ticksPerSecond / window.Seconds() }
-	fmt.Fprintf(w, "%d actions, no work, %v: attune %.2f %% of one processor, %d MB resident; PostgreSQL and others %.2f %%\n",
-		actions, window, share(ownAfter-own), residentMB(in.process.Process.Pid), share(othersAfter-others))
+	run.Add(figure.Figure{Name: "Attune, of a processor", Unit: "%"}, share(ownAfter-own))
+	run.Add(figure.Figure{Name: "PostgreSQL and others, of a processor", Unit: "%"}, share(othersAfter-others))
+	run.Add(figure.Figure{Name: "Attune, memory", Unit: "MB"}, float64(residentMB(in.process.Process.Pid)))
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ const startPatience = 60 * time.Second
 
 // instance is a running `attune up` with the benchmark's pack installed.
 type instance struct {
+	dir     string
 	process *exec.Cmd
 	api     *client.Client
 	bus     *bus.Bus
@@ -36,15 +38,9 @@ type access struct {
 	Token     string `json:"token"`
 }
 
-func start(ctx context.Context, dir, binary string) (*instance, error) {
-	if binary == "" {
-		binary = filepath.Join(dir, "attune")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./services/attune").CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build attune: %w\n%s", err, out)
-		}
-	}
-	in := &instance{}
-	if err := in.launch(dir, binary); err != nil {
+func start(ctx context.Context, dir, binary string, settings []string) (*instance, error) {
+	in := &instance{dir: dir}
+	if err := in.launch(dir, binary, settings); err != nil {
 		return nil, err
 	}
 	if err := in.prepare(ctx, dir); err != nil {
@@ -56,7 +52,7 @@ func start(ctx context.Context, dir, binary string) (*instance, error) {
 // marksDir is the folder that actions of the benchmark may write to.
 func marksDir(dir string) string { return filepath.Join(dir, "marks") }
 
-func (in *instance) launch(dir, binary string) error {
+func (in *instance) launch(dir, binary string, settings []string) error {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return err
@@ -65,7 +61,7 @@ func (in *instance) launch(dir, binary string) error {
 		return err
 	}
 	in.process = exec.Command(binary, "up", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
-	in.process.Env = append(os.Environ(), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"), "ATTUNE_ISOLATION_WRITE="+marksDir(dir))
+	in.process.Env = slices.Concat(os.Environ(), []string{"XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "ATTUNE_ISOLATION_WRITE=" + marksDir(dir)}, settings)
 	in.process.Stdout, in.process.Stderr = log, log
 	return in.process.Start()
 }

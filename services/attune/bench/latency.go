@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"syscall"
 	"time"
 
+	"github.com/attune/attune/services/attune/bench/figure"
 	"github.com/attune/attune/streams"
 )
 
@@ -57,6 +59,27 @@ func (m *marks) read() {
 }
 
 func (m *marks) close() { _ = m.pipe.Close() } // nothing was written that could be lost
+
+// latencyMode measures single events.
+func latencyMode(f *flag.FlagSet) measure {
+	samples := f.Int("samples", 200, "events in each round")
+	return func(ctx context.Context, s *session) (err error) {
+		in, err := s.start(ctx, "attune")
+		if err != nil {
+			return err
+		}
+		defer func() { err = keep(err, in.stop()) }()
+		return s.each(func(int) error {
+			took, err := in.latency(ctx, *samples)
+			if err != nil {
+				return err
+			}
+			s.run.Add(figure.Figure{Name: "event over NATS to first instruction, p50", Unit: "ms"}, figure.Quantile(took, 0.50))
+			s.run.Add(figure.Figure{Name: "event over NATS to first instruction, p99", Unit: "ms"}, figure.Quantile(took, 0.99))
+			return nil
+		})
+	}
+}
 
 // latency publishes events one by one and gives the time until the action of each ran.
 func (in *instance) latency(ctx context.Context, samples int) ([]time.Duration, error) {

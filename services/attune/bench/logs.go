@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,77 +15,46 @@ import (
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/services/attune/bench/figure"
 	"github.com/attune/attune/streams"
 )
 
-// logsCommand is the first argument for measuring what output costs.
-const logsCommand = "logs"
-
 // outputOptions are the sizes of the measurement.
 type outputOptions struct {
-	rounds     int
 	flood      int // MiB that an action writes over its limit
 	keep       int // MiB that are kept
-	executions int // of one line, in all rounds together
+	executions int // of one line, in each round
 	followers  int
 	lines      int // that they follow
-	out        string
-	binary     string
 }
 
-func outputFlags(args []string) (o outputOptions, err error) {
-	f := flag.NewFlagSet("bench "+logsCommand, flag.ContinueOnError)
-	f.IntVar(&o.rounds, "rounds", 3, "interleaved rounds; medians are of these")
+// logsMode measures what output costs: of an action that writes far more than is kept, of one whose output is kept in
+// full, of many that print a line, and of many that follow one.
+func logsMode(f *flag.FlagSet) measure {
+	var o outputOptions
 	f.IntVar(&o.flood, "flood", 1024, "MiB that an action writes with a limit of 20 MiB")
 	f.IntVar(&o.keep, "keep", 256, "MiB that are kept in full")
-	f.IntVar(&o.executions, "executions", 9999, "executions of one line, in all rounds together")
+	f.IntVar(&o.executions, "executions", 2000, "executions of one line in each round")
 	f.IntVar(&o.followers, "followers", 100, "followers of one log")
-	f.IntVar(&o.lines, "lines", 100, "lines that they follow in each round")
-	f.StringVar(&o.out, "json", "", "also write the figures as JSON to this file")
-	f.StringVar(&o.binary, "binary", "", "measure this attune instead of building one")
-	return o, f.Parse(args)
-}
-
-// output measures what output costs: of an action that writes far more than is kept, of one whose output is kept in
-// full, of many that print a line, and of many that follow one.
-func output(ctx context.Context, args []string, w io.Writer) (err error) {
-	o, err := outputFlags(args)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "attune-logs-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's own user passes through
-		return err
-	}
-	if o.binary == "" {
-		o.binary = filepath.Join(dir, "attune")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", o.binary, "./services/attune").CombinedOutput(); err != nil {
-			return fmt.Errorf("build attune: %w\n%s", err, out)
+	f.IntVar(&o.lines, "lines", 40, "lines that they follow in each round")
+	return func(ctx context.Context, s *session) (err error) {
+		in, err := s.start(ctx, "attune")
+		if err != nil {
+			return err
 		}
+		defer func() { err = keep(err, in.stop()) }()
+		site, err := newOutputSite(ctx, in, s, o)
+		if err != nil {
+			return err
+		}
+		defer func() { err = keep(err, site.stop()) }()
+		if _, err := site.timed(ctx, "warm"); err != nil { // the first start of a pack
+			return err
+		}
+		s.run.Note(fmt.Sprintf("%d MiB over a limit of 20, %d MiB kept, %d executions of a line, %d followers. The runner is a process of its own, so that its memory is not NATS's.",
+			o.flood, o.keep, o.executions, o.followers))
+		return s.each(func(int) error { return site.round(ctx, s.run) })
 	}
-	in, err := start(ctx, dir, o.binary)
-	if err != nil {
-		return err
-	}
-	defer func() { err = keep(err, in.stop()) }()
-	s, err := newOutputSite(ctx, in, dir, o)
-	if err != nil {
-		return err
-	}
-	defer func() { err = keep(err, s.stop()) }()
-	report, err := s.measure(ctx, w)
-	if err != nil {
-		return err
-	}
-	report.print(w)
-	if o.out == "" {
-		return nil
-	}
-	return writeJSON(o.out, report)
 }
 
 // outputSite is an installation with a runner in a process of its own for actions with much output, so that its memory
@@ -94,14 +62,15 @@ func output(ctx context.Context, args []string, w io.Writer) (err error) {
 type outputSite struct {
 	*instance
 	options outputOptions
-	dir     string
+	dir     string // of the instance
+	binary  string
 	flood   string // the program that writes more than is kept
 	runner  *exec.Cmd
 }
 
-func newOutputSite(ctx context.Context, in *instance, dir string, o outputOptions) (*outputSite, error) {
-	s := &outputSite{instance: in, options: o, dir: dir}
-	folder, err := writeOutputPack(filepath.Join(dir, "output"), marksDir(dir), o)
+func newOutputSite(ctx context.Context, in *instance, of *session, o outputOptions) (*outputSite, error) {
+	s := &outputSite{instance: in, options: o, dir: in.dir, binary: of.binary}
+	folder, err := writeOutputPack(filepath.Join(in.dir, "output"), marksDir(in.dir), o)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +102,7 @@ func (s *outputSite) launchRunner() error {
 	if err != nil {
 		return err
 	}
-	s.runner = exec.Command(s.options.binary, "serve", "runner")
+	s.runner = exec.Command(s.binary, "serve", "runner")
 	s.runner.Env = append(os.Environ(), "ATTUNE_POOL="+outputPool, "ATTUNE_RUNNER_NAME="+outputPool, "ATTUNE_DATA_DIR="+filepath.Join(s.dir, "runner"),
 		"ATTUNE_NATS_URL="+a.NATSURL, "ATTUNE_NATS_CREDS="+filepath.Dir(a.NATSCreds), "ATTUNE_ISOLATION_WRITE="+marksDir(s.dir))
 	s.runner.Stdout, s.runner.Stderr = log, log
@@ -147,22 +116,16 @@ func (s *outputSite) stop() error {
 	return s.runner.Wait()
 }
 
-func (s *outputSite) measure(ctx context.Context, w io.Writer) (*outputReport, error) {
-	r := newOutputReport(s.options)
-	if _, err := s.timed(ctx, "warm"); err != nil { // the first start of a pack
-		return nil, err
-	}
-	for round := range s.options.rounds {
-		fmt.Fprintf(w, "round %d of %d\n", round+1, s.options.rounds)
-		var x outputRound
-		for _, part := range []func(context.Context, *outputRound) error{s.floods, s.kept, s.lines, s.followed} {
-			if err := part(ctx, &x); err != nil {
-				return nil, err
-			}
+// round measures everything once.
+func (s *outputSite) round(ctx context.Context, run *figure.Run) error {
+	var x outputRound
+	for _, part := range []func(context.Context, *outputRound) error{s.floods, s.kept, s.lines, s.followed} {
+		if err := part(ctx, &x); err != nil {
+			return err
 		}
-		r.add(x)
 	}
-	return r, nil
+	x.add(run)
+	return nil
 }
 
 // timed runs an action and gives how long it took, from its start to its end, in seconds.
@@ -204,7 +167,7 @@ func (s *outputSite) floods(ctx context.Context, r *outputRound) (err error) {
 		return err
 	}
 	peak, err := memory(pid, peakMemory)
-	r.FloodShare, r.GrowthMB = r.FloodSeconds/r.BareSeconds, float64(peak-before)/(1<<20)
+	r.GrowthMB = float64(peak-before) / (1 << 20)
 	return err
 }
 
@@ -240,7 +203,7 @@ func (s *outputSite) kept(ctx context.Context, r *outputRound) error {
 
 // lines compares executions that print a line with those that print nothing, and measures what a line takes.
 func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
-	n := s.options.executions / s.options.rounds
+	n := s.options.executions
 	silent, err := s.throughput(ctx, n)
 	if err != nil {
 		return err
@@ -257,7 +220,7 @@ func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
 		return err
 	}
 	objectsAfter, liveAfter, err := s.logBytes(ctx)
-	r.SilentMs, r.LineMs, r.LineShare = 1000/silent, 1000/line, silent/line
+	r.SilentMs, r.LineMs = 1000/silent, 1000/line
 	r.LineObjectBytes, r.LineLiveBytes = float64(objectsAfter-objects)/float64(n), float64(liveAfter-live)/float64(n)
 	return err
 }

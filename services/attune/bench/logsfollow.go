@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
+	"github.com/attune/attune/services/attune/bench/figure"
 )
 
 // followed measures followers of one log: one of them, then many.
@@ -77,8 +77,7 @@ func summed(all []*follower, lines int, cpu float64) (delivery, error) {
 		}
 		delays = append(delays, f.delays...)
 	}
-	slices.Sort(delays)
-	return delivery{p50: milliseconds(quantile(delays, 0.50)), p99: milliseconds(quantile(delays, 0.99)), cpu: cpu}, nil
+	return delivery{p50: figure.Quantile(delays, 0.50), p99: figure.Quantile(delays, 0.99), cpu: cpu}, nil
 }
 
 // follower reads lines that hold the time at which they were written.

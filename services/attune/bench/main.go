@@ -1,83 +1,165 @@
 // Command bench measures Attune against the bare work that it stands on.
 //
-// It builds the binary, starts `attune up` with its defaults on free ports and a data folder of its own, and
-// measures in interleaved rounds, so that a machine that is busy for a while is busy for both sides:
+//	go run ./services/attune/bench MODE [flags]
 //
-//   - the time from publishing an event over NATS to the first instruction of a shell action, at a low rate;
-//   - executions of core.noop per second, as real processes, with events coming in over NATS, as a share of
-//     what a bare loop of fork, exec and wait of the same program reaches.
+// Without arguments it lists its modes. Each builds the binary, starts the real `attune up` with its defaults on free
+// ports and a data folder of its own (or the parts that it is about), and measures in interleaved rounds, so that a
+// machine that is busy for a while is busy for all sides. A mode says which of its figures were measured with
+// settings that differ from the defaults.
 //
-// It prints a table of medians, and with -json the same as JSON. With `admission` as its first argument it measures
-// ordered admission alone instead, at a size that real processes do not reach on one machine: see package scale.
-// With `idle` it measures what an installation with many actions and no work takes, with `packs` what installing packs
-// takes: see package packs; with `starts` what starting a program costs, in a sandbox and out of it; with `logs` what
-// output costs.
+// Progress goes to standard error, and a table with the medians to standard output: ratios first. With -json FILE
+// the same is kept in a file, which holds the newest run of each mode. `report FILE` writes such a file's tables and
+// plots into a document, so that nobody types figures.
+//
+// # Modes
+//
+// A mode is a line in the table of modes. Its function defines the mode's own flags and gives the function that
+// measures: it asks the session for instances, and adds what each round gave to the session's run.
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 
-	"github.com/attune/attune/services/attune/bench/packs"
 	"github.com/attune/attune/services/attune/bench/scale"
 )
 
-type options struct {
-	rounds     int
-	executions int
-	samples    int
-	out        string
-	binary     string
+// measure is what a mode does. It adds its figures to the run of its session.
+type measure func(context.Context, *session) error
+
+// mode is one measurement.
+type mode struct {
+	name   string
+	about  string
+	rounds int // by default; medians are of these
+	define func(*flag.FlagSet) measure
 }
+
+// modes are all measurements, in the order in which `all` takes them.
+var modes = []mode{
+	{"throughput", "executions per second, as a share of bare fork and exec", 5, throughputMode},
+	{"latency", "from an event to the first instruction of an action", 5, latencyMode},
+	{"idle", "what many actions and no work take", 1, idleMode},
+	{"starts", "what a start of a program costs, with and without a sandbox", 5, startsMode},
+	{"logs", "what output costs", 3, logsMode},
+	{"packs", "installing a pack, against the same by hand", 3, packsMode},
+	{"admission", "ordered admission alone, with simulated runners", 3, admissionMode(scale.Defaults)},
+	{"admission-interval", "the same with a server that does not wait for the disk", 3, admissionMode(scale.Interval)},
+	{"admission-cluster", "the same with three servers that replicate", 3, admissionMode(scale.Cluster)},
+}
+
+// errUsage is returned when the arguments make no sense.
+var errUsage = errors.New("usage")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if args := os.Args[1:]; scale.Handles(args) {
-		exit(scale.Main(ctx, args, os.Stdout))
-		return
-	}
-	if args := os.Args[1:]; len(args) > 0 && args[0] == idleCommand {
-		exit(idle(ctx, args[1:], os.Stdout))
-		return
-	}
-	if args := os.Args[1:]; len(args) > 0 && args[0] == startsCommand {
-		exit(starts(ctx, args[1:], os.Stdout))
-		return
-	}
-	if args := os.Args[1:]; len(args) > 0 && args[0] == logsCommand {
-		exit(output(ctx, args[1:], os.Stdout))
-		return
-	}
-	if args := os.Args[1:]; len(args) > 0 && args[0] == packs.Command {
-		exit(packs.Main(ctx, args[1:], os.Stdout))
-		return
-	}
-	var o options
-	flag.IntVar(&o.rounds, "rounds", 5, "interleaved rounds; medians are of these")
-	flag.IntVar(&o.executions, "executions", 2000, "executions in each round of throughput")
-	flag.IntVar(&o.samples, "samples", 100, "events in each round of latency")
-	flag.StringVar(&o.out, "json", "", "also write the figures as JSON to this file")
-	flag.StringVar(&o.binary, "binary", "", "measure this attune instead of building one")
-	flag.Parse()
-	exit(run(ctx, o, os.Stdout))
-}
-
-// exit ends the process unless all is well.
-func exit(err error) {
-	if err != nil {
+	err := dispatch(ctx, os.Args[1:])
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	default:
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, o options, w io.Writer) (err error) {
+// dispatch does what the arguments say.
+func dispatch(ctx context.Context, args []string) error {
+	if scale.IsPart(args) {
+		return scale.Part(ctx, args, os.Stdout)
+	}
+	if len(args) == 0 {
+		return fmt.Errorf("%w: bench MODE [flags]\n%s", errUsage, list())
+	}
+	if args[0] == "all" {
+		return all(ctx, args)
+	}
+	for _, m := range modes {
+		if m.name == args[0] {
+			return one(ctx, m, args)
+		}
+	}
+	return fmt.Errorf("%w: there is no mode %q\n%s", errUsage, args[0], list())
+}
+
+func list() string {
+	var b strings.Builder
+	for _, m := range modes {
+		fmt.Fprintf(&b, "  %-20s %s\n", m.name, m.about)
+	}
+	fmt.Fprintf(&b, "  %-20s every mode, with its defaults\n", "all")
+	b.WriteString("`bench MODE -h` lists the flags of a mode.")
+	return b.String()
+}
+
+// common are the flags that every mode has.
+type common struct {
+	rounds int
+	json   string
+	binary string
+}
+
+func (c *common) flags(f *flag.FlagSet, rounds int) {
+	f.IntVar(&c.rounds, "rounds", rounds, "interleaved rounds; medians are of these")
+	f.StringVar(&c.json, "json", "", "also keep the figures in this file, in the place of an earlier run of the mode")
+	f.StringVar(&c.binary, "binary", "", "measure this attune instead of building one")
+}
+
+// one measures one mode.
+func one(ctx context.Context, m mode, args []string) error {
+	var c common
+	f := flag.NewFlagSet("bench "+m.name, flag.ContinueOnError)
+	c.flags(f, m.rounds)
+	do := m.define(f)
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	if f.NArg() > 0 || c.rounds < 1 {
+		return fmt.Errorf("%w: bench %s [flags]; at least one round", errUsage, m.name)
+	}
+	return c.within(ctx, func(dir string) error { return c.perform(ctx, m, do, dir, args) })
+}
+
+// all measures every mode with its defaults.
+func all(ctx context.Context, args []string) error {
+	var c common
+	f := flag.NewFlagSet("bench all", flag.ContinueOnError)
+	c.flags(f, 0)
+	if err := f.Parse(args[1:]); err != nil {
+		return err
+	}
+	return c.within(ctx, func(dir string) error {
+		var errs []error
+		for _, m := range modes {
+			c := c
+			if c.rounds == 0 {
+				c.rounds = m.rounds
+			}
+			do := m.define(flag.NewFlagSet(m.name, flag.ContinueOnError))
+			if err := c.perform(ctx, m, do, dir, []string{m.name}); err != nil {
+				fmt.Fprintf(os.Stderr, "bench: %s: %v\n", m.name, err)
+				errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
+			}
+			if ctx.Err() != nil {
+				break
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// within gives a folder for the time of a measurement, with the binary in it.
+func (c *common) within(ctx context.Context, do func(dir string) error) error {
 	dir, err := os.MkdirTemp("", "attune-bench-")
 	if err != nil {
 		return err
@@ -86,54 +168,11 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's own user passes through
 		return err
 	}
-	in, err := start(ctx, dir, o.binary)
-	if err != nil {
-		return err
-	}
-	defer func() { err = keep(err, in.stop()) }()
-	report, err := measure(ctx, in, o, w)
-	if err != nil {
-		return err
-	}
-	report.print(w)
-	if o.out == "" {
-		return nil
-	}
-	return writeJSON(o.out, report)
-}
-
-func writeJSON(file string, report any) error {
-	b, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
-}
-
-func keep(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
-}
-
-func measure(ctx context.Context, in *instance, o options, w io.Writer) (*report, error) {
-	r := newReport(o)
-	for round := range o.rounds {
-		fmt.Fprintf(w, "round %d of %d\n", round+1, o.rounds)
-		bare, err := forkExec(ctx, in.noop, o.executions)
-		if err != nil {
-			return nil, err
+	if c.binary == "" {
+		c.binary = filepath.Join(dir, "attune")
+		if err := build(ctx, c.binary); err != nil {
+			return err
 		}
-		rate, err := in.throughput(ctx, o.executions)
-		if err != nil {
-			return nil, err
-		}
-		latencies, err := in.latency(ctx, o.samples)
-		if err != nil {
-			return nil, err
-		}
-		r.add(bare, rate, latencies)
 	}
-	return r, nil
+	return do(dir)
 }

@@ -5,20 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/attune/attune/pkg/process"
 	"github.com/attune/attune/pkg/sandbox"
+	"github.com/attune/attune/services/attune/bench/figure"
 )
-
-// startsCommand measures what a start costs, with and without a sandbox.
-const startsCommand = "starts"
 
 // starter is one way to start a program and wait for its end.
 type starter struct {
@@ -27,29 +22,27 @@ type starter struct {
 	took []time.Duration
 }
 
-// starts measures the ways in turn, so that a machine that is busy for a while is busy for all.
-func starts(ctx context.Context, args []string, w io.Writer) (err error) {
-	flags := flag.NewFlagSet("bench "+startsCommand, flag.ContinueOnError)
-	samples := flags.Int("samples", 2000, "starts of each kind")
-	program := flags.String("program", "/bin/true", "what is started")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "attune-bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	ways := []*starter{{name: "fork, exec, wait", run: func() error { return bareStart(*program) }}}
-	for _, kind := range kindsHere() {
-		s, stop, err := newStarter(ctx, kind, filepath.Join(dir, kind), *program)
-		if err != nil {
-			return err
+// startsMode measures the ways to start in turn.
+func startsMode(f *flag.FlagSet) measure {
+	samples := f.Int("samples", 400, "starts of each kind in each round")
+	program := f.String("program", "/bin/true", "what is started")
+	return func(ctx context.Context, s *session) (err error) {
+		ways := []*starter{{name: "fork, exec, wait", run: func() error { return bareStart(*program) }}}
+		for _, kind := range kindsHere() {
+			way, stop, err := newStarter(ctx, kind, filepath.Join(s.dir, kind), *program)
+			if err != nil {
+				return err
+			}
+			defer func() { err = keep(err, stop()) }()
+			ways = append(ways, way)
 		}
-		defer func() { err = keep(err, stop()) }()
-		ways = append(ways, s)
+		return s.each(func(int) error { return inTurn(s.run, ways, *samples) })
 	}
-	for range *samples {
+}
+
+// inTurn starts in all ways, one after the other.
+func inTurn(run *figure.Run, ways []*starter, samples int) error {
+	for range samples {
 		for _, s := range ways {
 			began := time.Now()
 			if err := s.run(); err != nil {
@@ -58,7 +51,16 @@ func starts(ctx context.Context, args []string, w io.Writer) (err error) {
 			s.took = append(s.took, time.Since(began))
 		}
 	}
-	printStarts(w, *program, ways)
+	bare := figure.Quantile(ways[0].took, 0.5)
+	for _, s := range ways {
+		p50 := figure.Quantile(s.took, 0.5)
+		if s != ways[0] {
+			run.Ratio(s.name+", p50", ways[0].name, p50, bare, "")
+		}
+		run.Add(figure.Figure{Name: s.name + ": p50", Unit: "ms"}, p50)
+		run.Add(figure.Figure{Name: s.name + ": p99", Unit: "ms"}, figure.Quantile(s.took, 0.99))
+		s.took = nil
+	}
 	return nil
 }
 
@@ -139,20 +141,4 @@ func bareStart(program string) error {
 			return err
 		}
 	}
-}
-
-func printStarts(w io.Writer, program string, ways []*starter) {
-	fmt.Fprintf(w, "\n%d starts of %s each, in turn\n\n", len(ways[0].took), program)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "how\tp50 ms\tp99 ms\tp50 more than bare")
-	var bare float64
-	for i, s := range ways {
-		slices.Sort(s.took)
-		p50 := milliseconds(quantile(s.took, 0.50))
-		if i == 0 {
-			bare = p50
-		}
-		fmt.Fprintf(t, "%s\t%.2f\t%.2f\t%.2f\n", s.name, p50, milliseconds(quantile(s.took, 0.99)), p50-bare)
-	}
-	_ = t.Flush() // a terminal that has gone is no fault of the measurement
 }

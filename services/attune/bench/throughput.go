@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os/exec"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/services/attune/bench/figure"
 	"github.com/attune/attune/streams"
 )
 
@@ -20,6 +22,32 @@ const (
 	throughputPatience = 2 * time.Minute
 	perExecution       = 200 * time.Millisecond
 )
+
+// throughputMode compares with the bare loop.
+func throughputMode(f *flag.FlagSet) measure {
+	n := f.Int("executions", 2000, "executions in each round")
+	return func(ctx context.Context, s *session) (err error) {
+		in, err := s.start(ctx, "attune")
+		if err != nil {
+			return err
+		}
+		defer func() { err = keep(err, in.stop()) }()
+		return s.each(func(int) error {
+			bare, err := forkExec(ctx, in.noop, *n)
+			if err != nil {
+				return err
+			}
+			rate, err := in.throughput(ctx, *n)
+			if err != nil {
+				return err
+			}
+			s.run.Ratio("core.noop", "bare fork and exec", rate, bare, "")
+			s.run.Add(figure.Figure{Name: "bare fork and exec", Unit: "/s"}, bare)
+			s.run.Add(figure.Figure{Name: "core.noop, executions", Unit: "/s"}, rate)
+			return nil
+		})
+	}
+}
 
 // forkExec starts the program n times and waits for each, as many at once as there are processors, and gives
 // the rate per second.

@@ -75,7 +75,7 @@ func serveIndex(ctx context.Context) (url string, stop func(), err error) {
 }
 
 // byHand does what a person would.
-func (b *bench) byHand(ctx context.Context, dir string) error {
+func (b *Bench) byHand(ctx context.Context, dir string) error {
 	for _, args := range [][]string{
 		{b.python, "-m", "venv", dir},
 		{filepath.Join(dir, "bin", "python"), "-m", "pip", "install", "--isolated", "--no-cache-dir", "--disable-pip-version-check", "--index-url", b.index, "benchlib==1.0"},

@@ -11,19 +11,16 @@ package packs
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"text/tabwriter"
 	"time"
-)
 
-// Command is the first argument of the program for these measurements.
-const Command = "packs"
+	"github.com/attune/attune/pkg/bus"
+	"github.com/attune/attune/pkg/natsserver"
+	"github.com/attune/attune/services/attune/bench/figure"
+	"github.com/attune/attune/services/runner"
+)
 
 // The targets.
 const (
@@ -33,34 +30,37 @@ const (
 
 var errNoPython = errors.New("no python3 with venv and pip was found")
 
-// Main measures and prints.
-func Main(ctx context.Context, args []string, w io.Writer) (err error) {
-	f := flag.NewFlagSet(Command, flag.ContinueOnError)
-	rounds := f.Int("rounds", 5, "rounds; medians are of these")
-	runs := f.Int("runs", 200, "runs of a program in each round")
-	python := f.String("python", "", "interpreter; the first python3 of PATH when empty")
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "attune-packs-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	b := &bench{dir: dir, runs: *runs}
-	if b.python, err = findPython(ctx, *python); err != nil {
-		return err
+// Options are the sizes of the measurement.
+type Options struct {
+	Dir    string // to work in
+	Runs   int    // of a program in each round
+	Python string // interpreter; the first python3 of PATH when empty
+}
+
+// Bench is a NATS server with a runner.
+type Bench struct {
+	dir, python, index string
+	runs               int
+	perRunOf           perRun
+
+	server *natsserver.Server
+	bus    *bus.Bus
+	runner *runner.Runner
+	ends   []func()
+}
+
+// Open starts a server, an index of Python packages, and a runner.
+func Open(ctx context.Context, o Options) (*Bench, error) {
+	b := &Bench{dir: o.Dir, runs: o.Runs}
+	var err error
+	if b.python, err = findPython(ctx, o.Python); err != nil {
+		return nil, err
 	}
 	if err := b.open(ctx); err != nil {
-		return err
+		b.Close()
+		return nil, err
 	}
-	defer b.close()
-	for n := range *rounds {
-		if err := b.round(ctx, n); err != nil {
-			return fmt.Errorf("round %d: %w", n, err)
-		}
-	}
-	return b.print(w)
+	return b, nil
 }
 
 // findPython gives the file of an interpreter itself, not a version manager's shim.
@@ -75,12 +75,11 @@ func findPython(ctx context.Context, name string) (string, error) {
 	return string(out), nil
 }
 
-// figures are what each round gave.
-type figures struct {
-	byHand, install, ready, bare, run, use []time.Duration
-}
+// perRun is how long each of the runs of a round took.
+type perRun struct{ bare, run, use []time.Duration }
 
-func (b *bench) round(ctx context.Context, n int) error {
+// Round measures everything once. n tells the rounds apart.
+func (b *Bench) Round(ctx context.Context, n int, run *figure.Run) error {
 	byHand, err := timed(func() error { return b.byHand(ctx, filepath.Join(b.dir, fmt.Sprint("hand", n))) })
 	if err != nil {
 		return err
@@ -93,9 +92,12 @@ func (b *bench) round(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	f := &b.figures
-	f.byHand, f.install, f.ready = append(f.byHand, byHand), append(f.install, install), append(f.ready, ready)
-	return b.perRun(ctx, digest)
+	b.perRunOf = perRun{}
+	if err := b.perRun(ctx, digest); err != nil {
+		return err
+	}
+	b.add(run, byHand, install, ready)
+	return nil
 }
 
 func timed(do func() error) (time.Duration, error) {
@@ -104,23 +106,15 @@ func timed(do func() error) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-func median(all []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(all))
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[len(sorted)/2]
-}
-
-func (b *bench) print(w io.Writer) error {
-	f := b.figures
-	ratio := float64(median(f.install)) / float64(median(f.byHand))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "python -m venv and pip install by hand\t%s\t\n", median(f.byHand).Round(time.Millisecond))
-	fmt.Fprintf(t, "installing the pack on a runner\t%s\t%.2f times by hand, at most %.1f wanted\n", median(f.install).Round(time.Millisecond), ratio, mostRatio)
-	fmt.Fprintf(t, "built pack ready after a runner's start\t%s\tat most %s wanted\n", median(f.ready).Round(100*time.Microsecond), mostReady)
-	fmt.Fprintf(t, "the environment's python, bare\t%s\t\n", median(f.bare).Round(10*time.Microsecond))
-	fmt.Fprintf(t, "the same, as a runner starts it\t%s\t\n", median(f.run).Round(10*time.Microsecond))
-	fmt.Fprintf(t, "of that, finding the environment\t%s\t\n", median(f.use).Round(10*time.Nanosecond))
-	return t.Flush()
+func (b *Bench) add(run *figure.Run, byHand, install, ready time.Duration) {
+	bare, started := figure.Quantile(b.perRunOf.bare, 0.5), figure.Quantile(b.perRunOf.run, 0.5)
+	run.Ratio("installing a pack on a runner", "the same by hand", install.Seconds(), byHand.Seconds(), "")
+	run.Ratio("Python of an environment, as a runner starts it", "bare fork and exec", started, bare, "")
+	run.Add(figure.Figure{Name: "`python -m venv` and `pip install` of one pure wheel by hand", Unit: "s"}, byHand.Seconds())
+	run.Add(figure.Figure{Name: "the same pack from the wish to the report that it is installed", Unit: "s"}, install.Seconds())
+	run.Add(figure.Figure{Name: "a pack that was built before, ready after a runner's start", Unit: "ms"}, figure.Milliseconds(ready))
+	run.Add(figure.Figure{Name: "the environment's Python with one import, by fork and exec", Unit: "ms"}, bare)
+	run.Add(figure.Figure{Name: "the same as a runner starts it", Unit: "ms"}, started)
+	run.Add(figure.Figure{Name: "of that, finding the environment", Unit: "ms"}, figure.Quantile(b.perRunOf.use, 0.5))
+	run.Note(fmt.Sprintf("Wanted: installing at most %.1f times by hand, ready at most %v after a start.", mostRatio, mostReady))
 }

@@ -23,22 +23,10 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// bench is a NATS server with a runner.
-type bench struct {
-	dir, python, index string
-	runs               int
-	figures            figures
-
-	server *natsserver.Server
-	bus    *bus.Bus
-	runner *runner.Runner
-	ends   []func()
-}
-
 var quiet = slog.New(slog.DiscardHandler)
 
 // open starts the server, the index and a runner.
-func (b *bench) open(ctx context.Context) (err error) {
+func (b *Bench) open(ctx context.Context) (err error) {
 	bin := filepath.Join(b.dir, "bin")
 	if err := os.MkdirAll(bin, 0o700); err != nil {
 		return err
@@ -64,7 +52,7 @@ func (b *bench) open(ctx context.Context) (err error) {
 	return b.startRunner(ctx)
 }
 
-func (b *bench) connect(ctx context.Context) (*bus.Bus, error) {
+func (b *Bench) connect(ctx context.Context) (*bus.Bus, error) {
 	c, err := bus.Connect(ctx, bus.Config{URL: b.server.URL(), CredsFile: b.server.CredsFile(), Name: "bench", InProcess: b.server.InProcess(), FailFast: true})
 	if err == nil {
 		b.ends = append(b.ends, c.Close)
@@ -72,14 +60,15 @@ func (b *bench) connect(ctx context.Context) (*bus.Bus, error) {
 	return c, err
 }
 
-func (b *bench) close() {
+// Close ends everything that was started.
+func (b *Bench) Close() {
 	for _, end := range slices.Backward(b.ends) {
 		end()
 	}
 }
 
 // startRunner starts a runner on its folder. The last of ends stops it.
-func (b *bench) startRunner(ctx context.Context) (err error) {
+func (b *Bench) startRunner(ctx context.Context) (err error) {
 	b.runner, err = runner.New(runner.Config{
 		Bus: b.bus, Name: "bench", DataDir: filepath.Join(b.dir, "runner"), Path: filepath.Join(b.dir, "bin") + ":/usr/bin:/bin", Logger: quiet,
 		Builds: runner.Builds{Options: map[string]string{"pip_index_url": b.index}},
@@ -95,7 +84,7 @@ func (b *bench) startRunner(ctx context.Context) (err error) {
 }
 
 // install has a new pack installed, and gives the time until it is reported.
-func (b *bench) install(ctx context.Context, n int) (digest string, took time.Duration, err error) {
+func (b *Bench) install(ctx context.Context, n int) (digest string, took time.Duration, err error) {
 	digest, archive, err := b.pack(n)
 	if err != nil {
 		return "", 0, err
@@ -122,7 +111,7 @@ func (b *bench) install(ctx context.Context, n int) (digest string, took time.Du
 	return digest, took, err
 }
 
-func (b *bench) pack(n int) (digest string, archive []byte, err error) {
+func (b *Bench) pack(n int) (digest string, archive []byte, err error) {
 	dir := filepath.Join(b.dir, fmt.Sprint("pack", n))
 	for name, text := range map[string]string{
 		"pack.yaml":        fmt.Sprintf("name: bench\nversion: 1.0.%d\nruntime: {python: \">=3.8\"}\n", n),
@@ -142,7 +131,7 @@ func (b *bench) pack(n int) (digest string, archive []byte, err error) {
 }
 
 // installed waits for the report of the runner that runs now.
-func (b *bench) installed(ctx context.Context, digest string) error {
+func (b *Bench) installed(ctx context.Context, digest string) error {
 	kv, err := b.bus.JS.KeyValue(ctx, streams.BucketEnvironments)
 	if err != nil {
 		return err
@@ -172,7 +161,7 @@ func (b *bench) installed(ctx context.Context, digest string) error {
 }
 
 // restart stops the runner and gives the time from the start of the next to its report.
-func (b *bench) restart(ctx context.Context, digest string) (time.Duration, error) {
+func (b *Bench) restart(ctx context.Context, digest string) (time.Duration, error) {
 	b.ends[len(b.ends)-1]()
 	b.ends = b.ends[:len(b.ends)-1]
 	return timed(func() error {
@@ -184,7 +173,7 @@ func (b *bench) restart(ctx context.Context, digest string) (time.Duration, erro
 }
 
 // perRun runs the environment's python bare, and as a runner does, in turns.
-func (b *bench) perRun(ctx context.Context, digest string) error {
+func (b *Bench) perRun(ctx context.Context, digest string) error {
 	launcher, err := process.NewLauncher(process.Config{Seed: filepath.Join(b.dir, "launcher"), Logger: quiet})
 	if err != nil {
 		return err
@@ -203,8 +192,8 @@ func (b *bench) perRun(ctx context.Context, digest string) error {
 	return nil
 }
 
-func (b *bench) once(ctx context.Context, store *environment.Store, launcher *process.Launcher, digest string) error {
-	f := &b.figures
+func (b *Bench) once(ctx context.Context, store *environment.Store, launcher *process.Launcher, digest string) error {
+	f := &b.perRunOf
 	began := time.Now()
 	e, err := store.Use(ctx, digest)
 	if err != nil {

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"time"
+
+	"github.com/attune/attune/services/attune/bench/figure"
 )
 
 // roundPatience bounds one round.
@@ -16,62 +17,66 @@ const roundPatience = 2 * time.Minute
 // backlogQueues is over how many queues those are spread that wait.
 const backlogQueues = 1000
 
-// measure runs all cases and prints what they gave.
-func measure(ctx context.Context, dir string, o options, w io.Writer) error {
-	t := newTable(o)
-	err := rounds(ctx, dir, o, t, w)
-	for _, n := range o.waiting {
-		if err == nil {
-			fmt.Fprintf(w, "%d waiting\n", n)
-			err = backlog(ctx, dir, o, t, n)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	t.print(w)
-	return t.write(o.json)
+// Bench is a site that stays for all rounds, and what is measured once.
+type Bench struct {
+	o    Options
+	dir  string
+	site *site
 }
 
-// rounds measures the small cases in turns.
-func rounds(ctx context.Context, dir string, o options, t *table, w io.Writer) (err error) {
-	s, err := open(ctx, dir, o, 1)
-	if err != nil {
-		return err
+// Open starts servers and a scheduler in a folder.
+func Open(ctx context.Context, dir string, o Options) (*Bench, error) {
+	if err := o.check(); err != nil {
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	for round := range o.rounds {
-		fmt.Fprintf(w, "round %d of %d\n", round+1, o.rounds)
-		for _, queues := range o.queues {
-			f, err := s.throughput(ctx, queues, 0)
-			if err != nil {
-				return fmt.Errorf("%d queues: %w", queues, err)
-			}
-			t.Flows = append(t.Flows, f)
-		}
-		gaps, err := s.limitOne(ctx)
+	s, err := open(ctx, dir, o, 1)
+	return &Bench{o: o, dir: dir, site: s}, err
+}
+
+// Close ends them.
+func (b *Bench) Close() error { return b.site.close() }
+
+// Round measures the small cases.
+func (b *Bench) Round(ctx context.Context, run *figure.Run) error {
+	for _, queues := range b.o.queues {
+		f, err := b.site.throughput(ctx, queues, 0)
 		if err != nil {
-			return fmt.Errorf("limit 1: %w", err)
+			return fmt.Errorf("%d queues: %w", queues, err)
 		}
-		t.Gaps = append(t.Gaps, gaps)
+		f.add(run, b.o)
+	}
+	gaps, err := b.site.limitOne(ctx)
+	if err != nil {
+		return fmt.Errorf("limit 1: %w", err)
+	}
+	gaps.add(run, b.o)
+	return nil
+}
+
+// Backlogs measures the cases in which many wait, once each, on sites of their own.
+func (b *Bench) Backlogs(ctx context.Context, run *figure.Run) error {
+	for _, n := range b.o.waiting {
+		if err := backlog(ctx, b.dir, b.o, run, n); err != nil {
+			return fmt.Errorf("%d waiting: %w", n, err)
+		}
 	}
 	return nil
 }
 
 // flow is what a round of throughput gave.
 type flow struct {
-	Queues  int     `json:"queues"`
-	Waiting int     `json:"waiting"`
-	Rate    float64 `json:"executions_per_second"`
-	Servers float64 `json:"servers_cpu_us_per_execution"`
-	Leader  float64 `json:"scheduler_cpu_us_per_execution"`
-	Load    float64 `json:"load_cpu_us_per_execution"`
+	Queues  int
+	Waiting int
+	Rate    float64
+	Servers float64
+	Leader  float64
+	Load    float64
 }
 
 // throughput requests executions and has them run, while others wait behind which they stand in line, and gives
 // the rate from the first request to the last of as many ends.
 func (s *site) throughput(ctx context.Context, queues, waiting int) (flow, error) {
-	limit := max(4, s.o.runners*s.o.slots/queues)
+	limit := max(4, s.o.Runners*s.o.Slots/queues)
 	c, err := s.work(ctx, s.o)
 	if err != nil {
 		return flow{}, err
@@ -82,8 +87,8 @@ func (s *site) throughput(ctx context.Context, queues, waiting int) (flow, error
 	before := s.usage()
 	began := time.Now()
 	requested := make(chan error, 1)
-	go func() { requested <- s.request(ctx, s.o.executions, queues, limit) }()
-	if _, err := c.await(ctx, s.o.executions); err != nil {
+	go func() { requested <- s.request(ctx, s.o.Executions, queues, limit) }()
+	if _, err := c.await(ctx, s.o.Executions); err != nil {
 		return flow{}, err
 	}
 	took := time.Since(began)
@@ -91,7 +96,7 @@ func (s *site) throughput(ctx context.Context, queues, waiting int) (flow, error
 	if err := errors.Join(<-requested, s.profile(), c.stop()); err != nil {
 		return flow{}, err
 	}
-	n := float64(s.o.executions)
+	n := float64(s.o.Executions)
 	per := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
 	return flow{
 		Queues: queues, Waiting: waiting, Rate: n / took.Seconds(),
@@ -112,7 +117,7 @@ func (s *site) usage() (u usage) {
 
 // profile begins or ends the profiles of all parts.
 func (s *site) profile() error {
-	if s.o.profiles == "" {
+	if s.o.Profiles == "" {
 		return nil
 	}
 	err := s.leader.profile()
@@ -124,23 +129,23 @@ func (s *site) profile() error {
 
 // gap is the time from the end of an execution to the start of the next one of a queue at limit 1.
 type gap struct {
-	P50 float64 `json:"p50_us"`
-	P99 float64 `json:"p99_us"`
+	P50 float64
+	P99 float64
 }
 
 // limitOne runs a line one by one. A start is the moment at which a runner sends its claim, an end that at which
 // it sends the final fact: everything in between is Attune's.
 func (s *site) limitOne(ctx context.Context) (gap, error) {
 	o := s.o
-	o.runners, o.slots, o.facts = 1, 4, factsSingle
-	if err := s.request(ctx, o.samples, 1, 1); err != nil {
+	o.Runners, o.Slots, o.Facts = 1, 4, factsSingle
+	if err := s.request(ctx, o.Samples, 1, 1); err != nil {
 		return gap{}, err
 	}
 	c, err := s.work(ctx, o)
 	if err != nil {
 		return gap{}, err
 	}
-	all, err := c.await(ctx, o.samples)
+	all, err := c.await(ctx, o.Samples)
 	if err != nil {
 		return gap{}, err
 	}
@@ -155,16 +160,16 @@ func (s *site) limitOne(ctx context.Context) (gap, error) {
 
 // stock is what a long line gave.
 type stock struct {
-	Waiting   int     `json:"waiting"`
-	Bytes     float64 `json:"scheduler_bytes_per_waiting_execution"`
-	Server    float64 `json:"servers_bytes_per_waiting_execution"`
-	RebuiltIn float64 `json:"rebuilt_in_s"`
-	Takeover  float64 `json:"leader_killed_to_next_leading_s"`
-	CPU       float64 `json:"takeover_cpu_s"` // of the servers and the next leader
+	Waiting   int
+	Bytes     float64
+	Server    float64
+	RebuiltIn float64
+	Takeover  float64
+	CPU       float64 // of the servers and the next leader
 }
 
 // backlog puts many in line, kills the leader, and then has executions run with the rest still waiting.
-func backlog(ctx context.Context, dir string, o options, t *table, n int) (err error) {
+func backlog(ctx context.Context, dir string, o Options, run *figure.Run, n int) (err error) {
 	s, err := open(ctx, dir, o, 2)
 	if err != nil {
 		return err
@@ -177,10 +182,13 @@ func backlog(ctx context.Context, dir string, o options, t *table, n int) (err e
 	if err := s.takeOver(ctx, &st); err != nil {
 		return err
 	}
-	t.Stocks = append(t.Stocks, st)
+	st.add(run, o)
 	f, err := s.throughput(ctx, backlogQueues, n)
-	t.Flows = append(t.Flows, f)
-	return err
+	if err != nil {
+		return err
+	}
+	f.add(run, o)
+	return nil
 }
 
 // fill puts n in line and gives what that takes of memory.

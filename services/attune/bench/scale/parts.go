@@ -123,17 +123,17 @@ func start(ctx context.Context, name, dir, command string, config any) (*part, e
 }
 
 // startServers starts one server, or several that know each other.
-func startServers(ctx context.Context, dir string, o options) (parts []*part, url string, err error) {
-	ports, err := freePorts(2 * o.servers)
+func startServers(ctx context.Context, dir string, o Options) (parts []*part, url string, err error) {
+	ports, err := freePorts(2 * o.Servers)
 	if err != nil {
 		return nil, "", err
 	}
 	var urls []string
-	began := make(chan result, o.servers)
-	for i := range o.servers {
-		c := serverConfig{Name: "server" + strconv.Itoa(i+1), Dir: dir, Port: ports[i], Sync: o.sync, Profiles: o.profiles}
-		if o.servers > 1 {
-			c.Route, c.Routes = ports[o.servers+i], ports[o.servers:]
+	began := make(chan result, o.Servers)
+	for i := range o.Servers {
+		c := serverConfig{Name: "server" + strconv.Itoa(i+1), Dir: dir, Port: ports[i], Sync: o.Sync, Profiles: o.Profiles}
+		if o.Servers > 1 {
+			c.Route, c.Routes = ports[o.Servers+i], ports[o.Servers:]
 		}
 		urls = append(urls, c.url())
 		go func() {
@@ -141,7 +141,7 @@ func startServers(ctx context.Context, dir string, o options) (parts []*part, ur
 			began <- result{p, err}
 		}()
 	}
-	for range o.servers {
+	for range o.Servers {
 		r := <-began
 		if r.err == nil {
 			parts = append(parts, r.part)

@@ -55,14 +55,14 @@ type runner struct {
 	free  chan int // slots that have become free
 }
 
-func newRunner(ctx context.Context, name, url string, o options, ends chan<- ended) (*runner, error) {
+func newRunner(ctx context.Context, name, url string, o Options, ends chan<- ended) (*runner, error) {
 	b, err := bus.Connect(ctx, bus.Config{URL: url, Name: name, FailFast: true})
 	if err != nil {
 		return nil, err
 	}
 	r := &runner{
-		name: name, bus: b, facts: execution.NewFacts(b.JS), slots: o.slots, batch: o.facts == factsBatched,
-		in: make(chan *nats.Msg, 2*o.slots+64), ends: ends, free: make(chan int, o.slots),
+		name: name, bus: b, facts: execution.NewFacts(b.JS), slots: o.Slots, batch: o.Facts == factsBatched,
+		in: make(chan *nats.Msg, 2*o.Slots+64), ends: ends, free: make(chan int, o.Slots),
 	}
 	if r.sub, err = b.Conn.ChanSubscribe(b.Conn.NewInbox(), r.in); err != nil {
 		return nil, err

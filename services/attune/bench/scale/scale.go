@@ -11,15 +11,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 )
 
-// Command is the first argument of the program that starts this measurement, and serverCommand and
-// leaderCommand those by which it starts its own parts.
+// serverCommand and leaderCommand are the first arguments with which this program starts its own parts.
 const (
-	Command       = "admission"
 	serverCommand = "admission-server"
 	leaderCommand = "admission-scheduler"
 )
@@ -27,73 +24,61 @@ const (
 // errUsage is returned for options that make no sense.
 var errUsage = errors.New("usage")
 
-type options struct {
-	servers    int
-	sync       string
-	facts      string
-	queues     []int
-	waiting    []int
-	executions int
-	rounds     int
-	samples    int
-	runners    int
-	slots      int
-	profiles   string
-	json       string
+// Options are the sizes of the measurement.
+type Options struct {
+	Servers    int
+	Sync       string
+	Facts      string
+	Queues     string // numbers of queues with work
+	Waiting    string // numbers of waiting executions
+	Executions int
+	Samples    int
+	Runners    int
+	Slots      int
+	Profiles   string
+
+	queues, waiting []int
 }
 
-// Handles tells whether the arguments are for this package.
-func Handles(args []string) bool {
-	return len(args) > 0 && (args[0] == Command || args[0] == serverCommand || args[0] == leaderCommand)
+// What is measured by default: one server that waits for the disk, one that does not, and a cluster.
+var (
+	Defaults = Options{
+		Servers: 1, Sync: syncAlways, Facts: factsBatched, Queues: "1,1000,10000", Waiting: "50000", Executions: 6000, Samples: 2000, Runners: 2, Slots: 512,
+	}
+	Interval = Defaults.with(func(o *Options) { o.Sync, o.Waiting = syncInterval, "200000" })
+	Cluster  = Defaults.with(func(o *Options) { o.Servers, o.Queues, o.Waiting, o.Executions = 3, "1,1000", "10000", 4000 })
+)
+
+func (o Options) with(change func(*Options)) Options {
+	change(&o)
+	return o
 }
 
-// Main measures, or is one of the parts that a measurement has started.
-func Main(ctx context.Context, args []string, w io.Writer) error {
-	switch args[0] {
-	case serverCommand:
+// Flags has flags change the options.
+func (o *Options) Flags(f *flag.FlagSet) {
+	f.IntVar(&o.Servers, "servers", o.Servers, "NATS servers: 1, or 3 that replicate every stream")
+	f.StringVar(&o.Sync, "sync", o.Sync, "when the servers write to disk: always (before they acknowledge) or interval")
+	f.StringVar(&o.Facts, "facts", o.Facts, "how runners publish facts: batched (as many runners together) or single")
+	f.StringVar(&o.Queues, "queues", o.Queues, "numbers of queues with work")
+	f.StringVar(&o.Waiting, "waiting", o.Waiting, "numbers of waiting executions; 0: none of these cases")
+	f.IntVar(&o.Executions, "executions", o.Executions, "executions of each round")
+	f.IntVar(&o.Samples, "samples", o.Samples, "executions of the queue at limit 1 in each round")
+	f.IntVar(&o.Runners, "runners", o.Runners, "simulated runners")
+	f.IntVar(&o.Slots, "slots", o.Slots, "slots of each")
+	f.StringVar(&o.Profiles, "profiles", o.Profiles, "write processor profiles of every part into this folder")
+}
+
+// IsPart tells whether the arguments are those of a part that a measurement starts.
+func IsPart(args []string) bool {
+	return len(args) > 1 && (args[0] == serverCommand || args[0] == leaderCommand)
+}
+
+// Part is one of the parts.
+func Part(ctx context.Context, args []string, w io.Writer) error {
+	if args[0] == serverCommand {
 		return serve(ctx, args[1:], w)
-	case leaderCommand:
-		return lead(ctx, args[1:], w)
 	}
-	o, err := parse(args[1:])
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "attune-admission-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	return measure(ctx, dir, o, w)
-}
-
-func parse(args []string) (options, error) {
-	var o options
-	var queues, waiting string
-	f := flag.NewFlagSet(Command, flag.ContinueOnError)
-	f.IntVar(&o.servers, "servers", 1, "NATS servers: 1, or 3 that replicate every stream")
-	f.StringVar(&o.sync, "sync", "always", "when the servers write to disk: always (before they acknowledge) or interval")
-	f.StringVar(&o.facts, "facts", factsBatched, "how runners publish facts: batched (as many runners together) or single")
-	f.StringVar(&queues, "queues", "1,1000,10000", "numbers of queues with work")
-	f.StringVar(&waiting, "waiting", "50000,200000", "numbers of waiting executions; 0: none of these cases")
-	f.IntVar(&o.executions, "executions", 20_000, "executions of each round")
-	f.IntVar(&o.rounds, "rounds", 3, "interleaved rounds; medians are of these")
-	f.IntVar(&o.samples, "samples", 2000, "executions of the queue at limit 1 in each round")
-	f.IntVar(&o.runners, "runners", 2, "simulated runners")
-	f.IntVar(&o.slots, "slots", 512, "slots of each")
-	f.StringVar(&o.profiles, "profiles", "", "write processor profiles of every part into this folder")
-	f.StringVar(&o.json, "json", "", "also write the figures as JSON to this file")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	var err error
-	if o.queues, err = numbers(queues); err != nil {
-		return o, err
-	}
-	if o.waiting, err = numbers(waiting); err != nil {
-		return o, err
-	}
-	return o, o.check()
+	return lead(ctx, args[1:], w)
 }
 
 // numbers reads a list and drops zeros, which stand for nothing to measure.
@@ -111,15 +96,22 @@ func numbers(list string) ([]int, error) {
 	return all, nil
 }
 
-func (o options) check() error {
+// check reads the lists, and refuses what makes no sense.
+func (o *Options) check() (err error) {
+	if o.queues, err = numbers(o.Queues); err != nil {
+		return err
+	}
+	if o.waiting, err = numbers(o.Waiting); err != nil {
+		return err
+	}
 	switch {
-	case o.servers != 1 && o.servers != 3:
-		return fmt.Errorf("%w: 1 server or 3, not %d", errUsage, o.servers)
-	case o.sync != syncAlways && o.sync != syncInterval:
-		return fmt.Errorf("%w: sync is always or interval, not %q", errUsage, o.sync)
-	case o.facts != factsBatched && o.facts != factsSingle:
-		return fmt.Errorf("%w: facts are batched or single, not %q", errUsage, o.facts)
-	case min(o.executions, o.rounds, o.samples, o.runners, o.slots) < 1:
+	case o.Servers != 1 && o.Servers != 3:
+		return fmt.Errorf("%w: 1 server or 3, not %d", errUsage, o.Servers)
+	case o.Sync != syncAlways && o.Sync != syncInterval:
+		return fmt.Errorf("%w: sync is always or interval, not %q", errUsage, o.Sync)
+	case o.Facts != factsBatched && o.Facts != factsSingle:
+		return fmt.Errorf("%w: facts are batched or single, not %q", errUsage, o.Facts)
+	case min(o.Executions, o.Samples, o.Runners, o.Slots) < 1:
 		return fmt.Errorf("%w: a number is less than 1", errUsage)
 	}
 	return nil

@@ -2,17 +2,20 @@ package scale
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/attune/attune/services/attune/bench/figure"
 )
 
 // TestMain lets the measurement start this test binary as its parts.
 func TestMain(m *testing.M) {
-	if args := os.Args[1:]; Handles(args) {
-		if err := Main(context.Background(), args, os.Stdout); err != nil {
+	if args := os.Args[1:]; IsPart(args) {
+		if err := Part(context.Background(), args, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -27,27 +30,29 @@ func TestMeasuresEveryCase(t *testing.T) {
 		t.Skip("starts servers and schedulers")
 	}
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "figures.json")
-	var out strings.Builder
-	err := Main(t.Context(), []string{
-		Command, "-sync", syncInterval, "-queues", "1,10", "-waiting", "200", "-executions", "100", "-rounds", "1", "-samples", "20", "-slots", "64", "-json", file,
-	}, &out)
+	o := Interval
+	o.Queues, o.Waiting, o.Executions, o.Samples, o.Slots = "1,10", "200", 100, 20, 64
+	b, err := Open(t.Context(), t.TempDir(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(out.String(), "\n"); got < 12 {
-		t.Errorf("the table has %d lines:\n%s", got, out.String())
+	run := &figure.Run{}
+	if err := errors.Join(b.Round(t.Context(), run), b.Backlogs(t.Context(), run), b.Close()); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := os.Stat(file); err != nil {
-		t.Error(err)
+	if want := 5*len([]string{"1 queue", "10 queues", "1,000 queues, 200 waiting", "200 waiting"}) + 2; len(run.Figures) != want {
+		t.Errorf("%d figures instead of %d", len(run.Figures), want)
 	}
 }
 
 func TestRefusesOptionsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"-servers 2", "-sync never", "-facts none", "-queues one", "-rounds 0"} {
-		if _, err := parse(strings.Fields(args)); err == nil {
-			t.Errorf("%s is taken", args)
+	for _, args := range []string{"-servers 2", "-sync never", "-facts none", "-queues one", "-slots 0"} {
+		o := Defaults
+		f := flag.NewFlagSet("", flag.ContinueOnError)
+		o.Flags(f)
+		if err := errors.Join(f.Parse(strings.Fields(args)), o.check()); !errors.Is(err, errUsage) {
+			t.Errorf("%s is taken: %v", args, err)
 		}
 	}
 }

@@ -28,7 +28,7 @@ const (
 
 // site is a place to measure in: servers with the streams, and schedulers of which one leads.
 type site struct {
-	o       options
+	o       Options
 	dir     string
 	url     string
 	servers []*part
@@ -38,7 +38,7 @@ type site struct {
 	facts   *execution.Facts
 }
 
-func open(ctx context.Context, dir string, o options, schedulers int) (*site, error) {
+func open(ctx context.Context, dir string, o Options, schedulers int) (*site, error) {
 	s := &site{o: o}
 	var err error
 	if s.dir, err = os.MkdirTemp(dir, "site-"); err != nil {
@@ -79,7 +79,7 @@ func (s *site) ensure(ctx context.Context) error {
 	defer cancel()
 	for {
 		once, stop := context.WithTimeout(ctx, startPatience/4)
-		err := streams.Ensure(once, s.bus.JS, streams.Options{Replicas: s.o.servers})
+		err := streams.Ensure(once, s.bus.JS, streams.Options{Replicas: s.o.Servers})
 		stop()
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -89,7 +89,7 @@ func (s *site) ensure(ctx context.Context) error {
 }
 
 func (s *site) schedule(ctx context.Context, name string) (*part, error) {
-	return start(ctx, name, s.dir, leaderCommand, leaderConfig{Name: name, URL: s.url, Profiles: s.o.profiles})
+	return start(ctx, name, s.dir, leaderCommand, leaderConfig{Name: name, URL: s.url, Profiles: s.o.Profiles})
 }
 
 func (s *site) close() error {
@@ -168,13 +168,13 @@ type crew struct {
 }
 
 // work starts runners.
-func (s *site) work(ctx context.Context, o options) (*crew, error) {
+func (s *site) work(ctx context.Context, o Options) (*crew, error) {
 	c := &crew{ends: make(chan ended, 1<<16)}
 	ctx, cancel := context.WithCancel(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	c.failed = gctx.Done()
 	c.stop = func() error { cancel(); return g.Wait() }
-	for i := range o.runners {
+	for i := range o.Runners {
 		r, err := newRunner(ctx, "runner"+strconv.Itoa(i+1), s.url, o, c.ends)
 		if err != nil {
 			return nil, errors.Join(err, c.stop())

@@ -1,67 +1,50 @@
 package scale
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
-	"slices"
-	"text/tabwriter"
+	"strings"
+
+	"github.com/attune/attune/services/attune/bench/figure"
 )
 
-// table is all that was measured, with the machine and the settings.
-type table struct {
-	CPUs       int     `json:"cpus"`
-	Go         string  `json:"go"`
-	Platform   string  `json:"platform"`
-	Servers    int     `json:"servers"`
-	Sync       string  `json:"sync"`
-	Facts      string  `json:"facts"`
-	Runners    int     `json:"runners"`
-	Slots      int     `json:"slots_of_each"`
-	Executions int     `json:"executions_per_round"`
-	Samples    int     `json:"limit_one_samples_per_round"`
-	Flows      []flow  `json:"flows"`
-	Gaps       []gap   `json:"limit_one"`
-	Stocks     []stock `json:"backlogs"`
+// settings says what differs from an installation's defaults.
+func (o Options) settings() string {
+	var all []string
+	if o.Sync != syncAlways {
+		all = append(all, "ATTUNE_SYNC="+o.Sync)
+	}
+	if o.Servers > 1 {
+		all = append(all, fmt.Sprintf("ATTUNE_REPLICAS=%d", o.Servers))
+	}
+	return strings.Join(all, " ")
 }
 
-func newTable(o options) *table {
-	return &table{
-		CPUs: runtime.NumCPU(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
-		Servers: o.servers, Sync: o.sync, Facts: o.facts, Runners: o.runners, Slots: o.slots, Executions: o.executions, Samples: o.samples,
+// add adds a round of throughput to the figures.
+func (f flow) add(run *figure.Run, o Options) {
+	name := plural(f.Queues)
+	if f.Waiting > 0 {
+		name += ", " + figure.Number(float64(f.Waiting)) + " waiting"
+	}
+	for _, x := range []struct {
+		name, unit string
+		value      float64
+	}{
+		{"executions", "/s", f.Rate},
+		{"CPU allows", "/s", f.allowed(runtime.NumCPU())},
+		{"CPU per execution: servers", "µs", f.Servers},
+		{"CPU per execution: scheduler", "µs", f.Leader},
+		{"CPU per execution: runners and requesters", "µs", f.Load},
+	} {
+		run.Add(figure.Figure{Name: name + ": " + x.name, Unit: x.unit, Settings: o.settings()}, x.value)
 	}
 }
 
-func (t *table) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%d processors, %s, %s; %d server(s), sync %s; %d runners of %d slots, facts %s; %d executions a round\n\n",
-		t.CPUs, t.Platform, t.Go, t.Servers, t.Sync, t.Runners, t.Slots, t.Facts, t.Executions)
-	out := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "queues\twaiting\trounds\texecutions/s\tlowest\thighest\tCPU us: servers\tscheduler\tload\tCPU allows/s\t")
-	for _, f := range t.medians() {
-		fmt.Fprintf(out, "%d\t%d\t%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f\t\n",
-			f.Queues, f.Waiting, f.rounds, f.Rate, f.lowest, f.highest, f.Servers, f.Leader, f.Load, f.allowed(t.CPUs))
+func plural(queues int) string {
+	if queues == 1 {
+		return "1 queue"
 	}
-	if len(t.Gaps) > 0 {
-		fmt.Fprintln(out, "\nlimit 1\t\trounds\tend to start p50 us\tp99 us\t")
-		fmt.Fprintf(out, "\t\t%d\t%.0f\t%.0f\t\n", len(t.Gaps),
-			median(t.Gaps, func(g gap) float64 { return g.P50 }), median(t.Gaps, func(g gap) float64 { return g.P99 }))
-	}
-	if len(t.Stocks) > 0 {
-		fmt.Fprintln(out, "\n\twaiting\trebuilt s\tof CPU s\tkilled to leading s\tscheduler B each\tservers B each\t")
-	}
-	for _, s := range t.Stocks {
-		fmt.Fprintf(out, "\t%d\t%.2f\t%.2f\t%.2f\t%.0f\t%.0f\t\n", s.Waiting, s.RebuiltIn, s.CPU, s.Takeover, s.Bytes, s.Server)
-	}
-	_ = out.Flush() // as the lines before: a terminal that has gone is no fault of the measurement
-}
-
-// summary is the rounds of one case.
-type summary struct {
-	flow
-	rounds          int
-	lowest, highest float64
+	return figure.Number(float64(queues)) + " queues"
 }
 
 // allowed is the rate at which the processors would be used up, if nobody else wanted them and nothing waited for
@@ -70,50 +53,25 @@ func (f flow) allowed(cpus int) float64 {
 	return float64(cpus) * 1e6 / max(f.Servers+f.Leader+f.Load, 1)
 }
 
-func (t *table) medians() (all []summary) {
-	type which struct{ queues, waiting int }
-	cases := map[which][]flow{}
-	var order []which
-	for _, f := range t.Flows {
-		c := which{f.Queues, f.Waiting}
-		if cases[c] == nil {
-			order = append(order, c)
-		}
-		cases[c] = append(cases[c], f)
-	}
-	for _, c := range order {
-		fs := cases[c]
-		rate := func(f flow) float64 { return f.Rate }
-		byRate := slices.SortedFunc(slices.Values(fs), func(a, b flow) int { return int(a.Rate - b.Rate) })
-		all = append(all, summary{
-			flow: flow{
-				Queues: c.queues, Waiting: c.waiting, Rate: median(fs, rate),
-				Servers: median(fs, func(f flow) float64 { return f.Servers }),
-				Leader:  median(fs, func(f flow) float64 { return f.Leader }),
-				Load:    median(fs, func(f flow) float64 { return f.Load }),
-			},
-			rounds: len(fs), lowest: byRate[0].Rate, highest: byRate[len(fs)-1].Rate,
-		})
-	}
-	return all
+// add adds a round of the queue at limit 1.
+func (g gap) add(run *figure.Run, o Options) {
+	run.Add(figure.Figure{Name: "limit 1: end to next start, p50", Unit: "µs", Settings: o.settings()}, g.P50)
+	run.Add(figure.Figure{Name: "limit 1: end to next start, p99", Unit: "µs", Settings: o.settings()}, g.P99)
 }
 
-func median[T any](all []T, of func(T) float64) float64 {
-	var values []float64
-	for _, x := range all {
-		values = append(values, of(x))
+// add adds what a long line gave.
+func (s stock) add(run *figure.Run, o Options) {
+	name := figure.Number(float64(s.Waiting)) + " waiting: "
+	for _, x := range []struct {
+		name, unit string
+		value      float64
+	}{
+		{"rebuilt in", "s", s.RebuiltIn},
+		{"processor time of that", "s", s.CPU},
+		{"leader killed to next leading", "s", s.Takeover},
+		{"scheduler's memory, each", "bytes", s.Bytes},
+		{"servers' memory, each", "bytes", s.Server},
+	} {
+		run.Add(figure.Figure{Name: name + x.name, Unit: x.unit, Settings: o.settings()}, x.value)
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-func (t *table) write(file string) error {
-	if file == "" {
-		return nil
-	}
-	b, err := json.MarshalIndent(t, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
