@@ -1,3 +1,0 @@
-package sandbox
-
-const elfMachine = 183 // EM_AARCH64
