@@ -9,12 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/services/attune/bench/beacon"
 )
 
 // startPatience bounds the first start, which makes a database.
@@ -27,7 +29,8 @@ type instance struct {
 	api     *client.Client
 	bus     *bus.Bus
 	noop    string // the program that core.noop starts
-	marks   *marks
+	tiny    string // the program that bench.mark starts
+	beacons *beacon.Receiver
 }
 
 // access is DIR/attune.json.
@@ -49,21 +52,20 @@ func start(ctx context.Context, dir, binary string, settings []string) (*instanc
 	return in, nil
 }
 
-// marksDir is the folder that actions of the benchmark may write to.
-func marksDir(dir string) string { return filepath.Join(dir, "marks") }
-
 func (in *instance) launch(dir, binary string, settings []string) error {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(marksDir(dir), 0o755); err != nil {
-		return err
-	}
 	in.process = exec.Command(binary, "up", "--data", filepath.Join(dir, "data"), "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
-	in.process.Env = slices.Concat(os.Environ(), []string{"XDG_CONFIG_HOME=" + filepath.Join(dir, "config"), "ATTUNE_ISOLATION_WRITE=" + marksDir(dir)}, settings)
+	in.process.Env = slices.Concat(plainEnvironment(), []string{"XDG_CONFIG_HOME=" + filepath.Join(dir, "config")}, settings)
 	in.process.Stdout, in.process.Stderr = log, log
 	return in.process.Start()
+}
+
+// plainEnvironment is this process's, without what would change Attune's defaults.
+func plainEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "ATTUNE_") })
 }
 
 func (in *instance) prepare(ctx context.Context, dir string) error {
@@ -80,7 +82,11 @@ func (in *instance) prepare(ctx context.Context, dir string) error {
 	if in.noop, err = extractNoop(dir); err != nil {
 		return err
 	}
-	if in.marks, err = newMarks(filepath.Join(marksDir(dir), "pipe")); err != nil {
+	if in.beacons, err = beacon.Listen(); err != nil {
+		return err
+	}
+	in.tiny = filepath.Join(dir, "tiny")
+	if err := beacon.WriteProgram(in.tiny, in.beacons.Addr()); err != nil {
 		return err
 	}
 	return in.install(ctx, dir)
@@ -104,17 +110,33 @@ func awaitAccess(ctx context.Context, file string) (access, error) {
 	}
 }
 
+// install installs the benchmark's pack.
 func (in *instance) install(ctx context.Context, dir string) error {
-	folder, err := writePack(dir, in.marks.path)
+	folder, err := writePack(dir, in.beacons.Addr())
 	if err != nil {
 		return err
 	}
+	return in.installFolder(ctx, folder)
+}
+
+// installFolder installs a pack, and returns when runners have it.
+func (in *instance) installFolder(ctx context.Context, folder string) error {
 	_, archive, err := pack.Archive(folder)
 	if err != nil {
 		return err
 	}
 	if _, err := in.api.InstallPack(ctx, archive, "bench"); err != nil {
-		return fmt.Errorf("install the benchmark's pack: %w", err)
+		return fmt.Errorf("install %s: %w", folder, err)
+	}
+	return nil
+}
+
+// warmUp runs everything once that a burst runs: the first execution of a pack has the runner fetch it.
+func (in *instance) warmUp(ctx context.Context) error {
+	for _, triggers := range [][]string{{triggerNoop}, {triggerTiny}, spreadTriggers()} {
+		if _, err := in.burst(ctx, len(triggers), triggers...); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -123,8 +145,8 @@ func (in *instance) stop() error {
 	if in.bus != nil {
 		in.bus.Close()
 	}
-	if in.marks != nil {
-		in.marks.close()
+	if in.beacons != nil {
+		_ = in.beacons.Close() // nothing was written that could be lost
 	}
 	if err := in.process.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err

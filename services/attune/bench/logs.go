@@ -51,7 +51,7 @@ func logsMode(f *flag.FlagSet) measure {
 		if _, err := site.timed(ctx, "warm"); err != nil { // the first start of a pack
 			return err
 		}
-		s.run.Note(fmt.Sprintf("%d MiB over a limit of 20, %d MiB kept, %d executions of a line, %d followers. The runner is a process of its own, so that its memory is not NATS's.",
+		s.run.Note(fmt.Sprintf("%d MiB over a limit of 20, %d MiB kept, %d executions of a line, %d followers. The runner is a process of its own, so that its memory is not NATS's; it has ATTUNE_ISOLATION_READ set, for the moment at which followed lines begin.",
 			o.flood, o.keep, o.executions, o.followers))
 		return s.each(func(int) error { return site.round(ctx, s.run) })
 	}
@@ -64,13 +64,17 @@ type outputSite struct {
 	options outputOptions
 	dir     string // of the instance
 	binary  string
+	shared  string // a folder that its actions see besides
 	flood   string // the program that writes more than is kept
 	runner  *exec.Cmd
 }
 
 func newOutputSite(ctx context.Context, in *instance, of *session, o outputOptions) (*outputSite, error) {
-	s := &outputSite{instance: in, options: o, dir: in.dir, binary: of.binary}
-	folder, err := writeOutputPack(filepath.Join(in.dir, "output"), marksDir(in.dir), o)
+	s := &outputSite{instance: in, options: o, dir: in.dir, binary: of.binary, shared: filepath.Join(in.dir, "shared")}
+	if err := os.Mkdir(s.shared, 0o755); err != nil {
+		return nil, err
+	}
+	folder, err := writeOutputPack(filepath.Join(in.dir, "output"), s.shared, o)
 	if err != nil {
 		return nil, err
 	}
@@ -103,8 +107,8 @@ func (s *outputSite) launchRunner() error {
 		return err
 	}
 	s.runner = exec.Command(s.binary, "serve", "runner")
-	s.runner.Env = append(os.Environ(), "ATTUNE_POOL="+outputPool, "ATTUNE_RUNNER_NAME="+outputPool, "ATTUNE_DATA_DIR="+filepath.Join(s.dir, "runner"),
-		"ATTUNE_NATS_URL="+a.NATSURL, "ATTUNE_NATS_CREDS="+filepath.Dir(a.NATSCreds), "ATTUNE_ISOLATION_WRITE="+marksDir(s.dir))
+	s.runner.Env = append(plainEnvironment(), "ATTUNE_POOL="+outputPool, "ATTUNE_RUNNER_NAME="+outputPool, "ATTUNE_DATA_DIR="+filepath.Join(s.dir, "runner"),
+		"ATTUNE_NATS_URL="+a.NATSURL, "ATTUNE_NATS_CREDS="+filepath.Dir(a.NATSCreds), "ATTUNE_ISOLATION_READ="+s.shared)
 	s.runner.Stdout, s.runner.Stderr = log, log
 	return s.runner.Start()
 }
@@ -204,7 +208,7 @@ func (s *outputSite) kept(ctx context.Context, r *outputRound) error {
 // lines compares executions that print a line with those that print nothing, and measures what a line takes.
 func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
 	n := s.options.executions
-	silent, err := s.throughput(ctx, n)
+	silent, err := s.burst(ctx, n, triggerNoop)
 	if err != nil {
 		return err
 	}
@@ -215,12 +219,12 @@ func (s *outputSite) lines(ctx context.Context, r *outputRound) error {
 	if err != nil {
 		return err
 	}
-	line, err := s.burst(ctx, packName, "line", "line", n)
+	line, err := s.burst(ctx, n, triggerLine)
 	if err != nil {
 		return err
 	}
 	objectsAfter, liveAfter, err := s.logBytes(ctx)
-	r.SilentMs, r.LineMs = 1000/silent, 1000/line
+	r.SilentMs, r.LineMs = 1000/silent.rate, 1000/line.rate
 	r.LineObjectBytes, r.LineLiveBytes = float64(objectsAfter-objects)/float64(n), float64(liveAfter-live)/float64(n)
 	return err
 }

@@ -34,7 +34,7 @@ func (s *outputSite) followed(ctx context.Context, r *outputRound) error {
 type delivery struct{ p50, p99, cpu float64 }
 
 func (s *outputSite) follow(ctx context.Context, n int) (delivery, error) {
-	start := filepath.Join(marksDir(s.dir), "go")
+	start := filepath.Join(s.shared, "go")
 	accepted, err := s.api.Run(ctx, api.ExecutionRequest{Action: outputPack + ".ticks"}, uuid.NewString())
 	if err != nil {
 		return delivery{}, err
@@ -52,7 +52,7 @@ func (s *outputSite) follow(ctx context.Context, n int) (delivery, error) {
 		})
 	}
 	ready.Wait()
-	own, others := s.ticks()
+	before := s.usage()
 	began := time.Now()
 	if err := os.WriteFile(start, nil, 0o644); err != nil {
 		return delivery{}, err
@@ -61,12 +61,11 @@ func (s *outputSite) follow(ctx context.Context, n int) (delivery, error) {
 		return delivery{}, err
 	}
 	took := time.Since(began).Seconds()
-	ownAfter, _ := s.ticks()
-	_ = others // of PostgreSQL and of the action
+	used := s.usage().minus(before).services.Seconds()
 	if err := os.Remove(start); err != nil {
 		return delivery{}, err
 	}
-	return summed(all, s.options.lines, 100*float64(ownAfter-own)/ticksPerSecond/took)
+	return summed(all, s.options.lines, 100*used/took)
 }
 
 func summed(all []*follower, lines int, cpu float64) (delivery, error) {

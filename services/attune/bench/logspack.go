@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -45,16 +43,7 @@ func writeOutputPack(folder, shared string, o outputOptions) (string, error) {
 		"actions/ticks.sh": fmt.Sprintf("#!/bin/sh\necho ready\nuntil [ -e %s/go ]; do sleep 0.05; done\ni=0\nwhile [ $i -lt %d ]; do date +%%s%%N; sleep 0.05; i=$((i+1)); done\n",
 			shared, o.lines),
 	}
-	for name, text := range files {
-		file := filepath.Join(folder, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return "", err
-		}
-		if err := os.WriteFile(file, []byte(text), 0o755); err != nil {
-			return "", err
-		}
-	}
-	return folder, nil
+	return folder, writeFiles(folder, files)
 }
 
 func repeated(times int) string {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/attune/attune/services/attune/bench/figure"
 )
@@ -51,30 +49,10 @@ func (r *outputRound) add(run *figure.Run) {
 	}
 }
 
-// Lines of /proc/PID/status.
-const (
-	residentNow = "VmRSS:"
-	peakMemory  = "VmHWM:"
-)
-
 // restingMemory gives the memory of a process, and has its peak begin anew.
 func restingMemory(pid int) (int64, error) {
 	if err := os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "clear_refs"), []byte("5"), 0); err != nil {
 		return 0, err
 	}
 	return memory(pid, residentNow)
-}
-
-func memory(pid int, what string) (int64, error) {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(b), "\n"+what)
-	fields := strings.Fields(rest)
-	if len(fields) == 0 {
-		return 0, fmt.Errorf("process %d does not say its %s", pid, what)
-	}
-	kib, err := strconv.ParseInt(fields[0], 10, 64)
-	return kib << 10, err
 }

@@ -3,117 +3,154 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
-	"os/exec"
-	"runtime"
-	"sync/atomic"
+	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"golang.org/x/sync/errgroup"
-
-	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/services/attune/bench/figure"
-	"github.com/attune/attune/streams"
 )
 
-// throughputPatience bounds a round, perExecution more so where it is a long one.
-const (
-	throughputPatience = 2 * time.Minute
-	perExecution       = 200 * time.Millisecond
-)
+// relaxed is the setting with which servers acknowledge what is not on disk yet.
+const relaxed = "ATTUNE_SYNC=interval"
 
-// throughputMode compares with the bare loop.
+// throughput is the measurement of executions per second.
+type throughput struct {
+	*session
+	executions int
+	noop, tiny string // programs: that of core.noop, and the one of a few instructions
+	sites      []*throughputSite
+}
+
+// throughputSite is an instance, and a bare loop on a NATS server that syncs as the instance's does.
+type throughputSite struct {
+	name, settings string
+	instance       *instance
+	bare           *bareBus
+}
+
+// throughputMode compares with the bare loops. Everything is measured in every round.
 func throughputMode(f *flag.FlagSet) measure {
-	n := f.Int("executions", 2000, "executions in each round")
+	executions := f.Int("executions", 2000, "executions of each kind in each round")
 	return func(ctx context.Context, s *session) (err error) {
-		in, err := s.start(ctx, "attune")
+		t := &throughput{session: s, executions: *executions}
+		defer func() { err = keep(err, t.stop()) }()
+		if err := t.open(ctx, "sync", ""); err != nil {
+			return err
+		}
+		if err := t.open(ctx, "no sync", relaxed); err != nil {
+			return err
+		}
+		t.noop, t.tiny = t.sites[0].instance.noop, t.sites[0].instance.tiny
+		return s.each(func(int) error { return t.round(ctx) })
+	}
+}
+
+func (t *throughput) open(ctx context.Context, name, settings string) error {
+	site := &throughputSite{name: name, settings: settings}
+	t.sites = append(t.sites, site)
+	var err error
+	sync := "always"
+	var env []string
+	if settings != "" {
+		sync, env = "interval", []string{settings}
+	}
+	if site.instance, err = t.start(ctx, "attune-"+sync, env...); err != nil {
+		return err
+	}
+	if site.bare, err = startBareBus(ctx, filepath.Join(t.dir, "attune-"+sync), sync); err != nil {
+		return err
+	}
+	return site.instance.warmUp(ctx)
+}
+
+func (t *throughput) stop() (err error) {
+	for _, s := range t.sites {
+		if s.bare != nil {
+			err = keep(err, s.bare.stop())
+		}
+		if s.instance != nil {
+			err = keep(err, s.instance.stop())
+		}
+	}
+	return err
+}
+
+// round measures every kind once.
+func (t *throughput) round(ctx context.Context) error {
+	noop, err := forkExec(ctx, t.noop, t.executions)
+	if err != nil {
+		return err
+	}
+	tiny, err := forkExec(ctx, t.tiny, t.executions)
+	if err != nil {
+		return err
+	}
+	t.addBare("fork and exec", "", noop)
+	t.addBare("fork and exec of a static program", "", tiny)
+	for _, s := range t.sites {
+		if err := t.site(ctx, s, noop, tiny); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// site measures an instance and its bare loop.
+func (t *throughput) site(ctx context.Context, s *throughputSite, noop, tiny bareOutcome) error {
+	onBus, err := s.bare.forkExec(ctx, t.noop, t.executions)
+	if err != nil {
+		return err
+	}
+	t.addBare("JetStream loop", s.settings, onBus)
+	for _, kind := range []struct {
+		name     string
+		triggers []string
+		bare     bareOutcome
+		bareName string
+	}{
+		{"core.noop", []string{triggerNoop}, noop, "fork and exec"},
+		{"100 actions at limit 1", spreadTriggers(), noop, "fork and exec"},
+		{"static program", []string{triggerTiny}, tiny, "fork and exec of a static program"},
+	} {
+		got, err := s.instance.burst(ctx, t.executions, kind.triggers...)
 		if err != nil {
 			return err
 		}
-		defer func() { err = keep(err, in.stop()) }()
-		return s.each(func(int) error {
-			bare, err := forkExec(ctx, in.noop, *n)
-			if err != nil {
-				return err
-			}
-			rate, err := in.throughput(ctx, *n)
-			if err != nil {
-				return err
-			}
-			s.run.Ratio("core.noop", "bare fork and exec", rate, bare, "")
-			s.run.Add(figure.Figure{Name: "bare fork and exec", Unit: "/s"}, bare)
-			s.run.Add(figure.Figure{Name: "core.noop, executions", Unit: "/s"}, rate)
-			return nil
-		})
+		name := kind.name + suffix(s.settings)
+		t.run.Ratio(name, "bare "+kind.bareName, got.rate, kind.bare.rate, s.settings)
+		if kind.bareName == "fork and exec" {
+			t.run.Ratio(name, "bare JetStream loop"+suffix(s.settings), got.rate, onBus.rate, s.settings)
+		}
+		t.run.Ratio(name+": processor time", "bare "+kind.bareName, float64(got.cost.all()), float64(kind.bare.cost), s.settings)
+		t.add(name, s.settings, got)
 	}
+	return nil
 }
 
-// forkExec starts the program n times and waits for each, as many at once as there are processors, and gives
-// the rate per second.
-func forkExec(ctx context.Context, program string, n int) (float64, error) {
-	began := time.Now()
-	g, ctx := errgroup.WithContext(ctx)
-	var started atomic.Int64
-	for range runtime.NumCPU() {
-		g.Go(func() error {
-			for started.Add(1) <= int64(n) && ctx.Err() == nil {
-				if err := exec.Command(program).Run(); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+// suffix tells figures of one kind with different settings apart.
+func suffix(settings string) string {
+	if settings == "" {
+		return ""
 	}
-	if err := g.Wait(); err != nil {
-		return 0, fmt.Errorf("bare loop: %w", err)
-	}
-	return float64(n) / time.Since(began).Seconds(), nil
+	return ", relaxed"
 }
 
-// throughput publishes n events at once and gives the rate at which their executions succeed, from the first
-// event to the last end.
-func (in *instance) throughput(ctx context.Context, n int) (float64, error) {
-	return in.burst(ctx, "core", "noop", "tick", n)
+func (t *throughput) addBare(name, settings string, got bareOutcome) {
+	name = "bare " + name + suffix(settings)
+	t.run.Add(figure.Figure{Name: name, Unit: "/s", Settings: settings}, got.rate)
+	t.run.Add(figure.Figure{Name: name + ": processor time of each", Unit: "µs", Settings: settings}, per(got.cost, t.executions))
 }
 
-// burst is throughput of an action that a trigger of the benchmark's pack leads to.
-func (in *instance) burst(ctx context.Context, packOf, action, trigger string, n int) (float64, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(throughputPatience, time.Duration(n)*perExecution))
-	defer cancel()
-	ends, err := streams.ExecutionsOf(packOf, action)
-	if err != nil {
-		return 0, err
+func (t *throughput) add(name, settings string, got outcome) {
+	for _, x := range []struct {
+		name, unit string
+		value      float64
+	}{
+		{"", "/s", got.rate},
+		{": processor time of each, services", "µs", per(got.cost.services, t.executions)},
+		{": processor time of each, PostgreSQL", "µs", per(got.cost.database, t.executions)},
+		{": processor time of each, program", "µs", per(got.cost.actions, t.executions)},
+		{": history complete after the last end", "ms", float64(got.lag) / float64(time.Millisecond)},
+	} {
+		t.run.Add(figure.Figure{Name: name + x.name, Unit: x.unit, Settings: settings}, x.value)
 	}
-	tick, err := streams.EventSubject(packName, trigger)
-	if err != nil {
-		return 0, err
-	}
-	ended := make(chan string, n)
-	sub, err := in.bus.Conn.Subscribe(ends, func(m *nats.Msg) {
-		if s := streams.Status(m.Header.Get(streams.HeaderStatus)); execution.Final(s) {
-			ended <- string(s)
-		}
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = sub.Unsubscribe() }() // the connection closes soon
-	began := time.Now()
-	for range n {
-		if err := in.bus.Conn.Publish(tick, []byte(`{}`)); err != nil {
-			return 0, err
-		}
-	}
-	for i := range n {
-		select {
-		case s := <-ended:
-			if s != string(streams.Succeeded) {
-				return 0, fmt.Errorf("an execution of %s.%s ended as %s", packOf, action, s)
-			}
-		case <-ctx.Done():
-			return 0, fmt.Errorf("%d of %d executions ended: %w", i, n, ctx.Err())
-		}
-	}
-	return float64(n) / time.Since(began).Seconds(), nil
 }

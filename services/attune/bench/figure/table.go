@@ -78,9 +78,9 @@ func Number(value float64) string {
 		return "none"
 	case size >= 999.5:
 		return thousands(strconv.FormatFloat(value, 'f', 0, 64))
-	case size >= 100:
+	case size >= 99.95:
 		return strconv.FormatFloat(value, 'f', 0, 64)
-	case size >= 10:
+	case size >= 9.995:
 		return strconv.FormatFloat(value, 'f', 1, 64)
 	case size >= 0.1 || size == 0:
 		return strconv.FormatFloat(value, 'f', 2, 64)

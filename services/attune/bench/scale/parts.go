@@ -177,3 +177,27 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	}
 }
+
+// Server is a NATS server in a process of its own, without streams.
+type Server struct {
+	part *part
+	url  string
+}
+
+// StartServer starts one with its data in a folder. It waits for the disk before it acknowledges if sync is "always".
+func StartServer(ctx context.Context, dir, sync string) (*Server, error) {
+	parts, url, err := startServers(ctx, dir, Options{Servers: 1, Sync: sync})
+	if err != nil {
+		return nil, err
+	}
+	return &Server{part: parts[0], url: url}, nil
+}
+
+// URL is where it listens.
+func (s *Server) URL() string { return s.url }
+
+// CPU gives the processor time that it has used.
+func (s *Server) CPU() time.Duration { return s.part.cpu() }
+
+// Stop ends it.
+func (s *Server) Stop() error { return s.part.kill() }
