@@ -157,14 +157,15 @@ type Run struct {
 
 // Decision records what became of one event, on DECISIONS.
 type Decision struct {
-	Version  int            `json:"v"`
-	EventID  string         `json:"event_id"`
-	EventSeq uint64         `json:"event_seq"`
-	Trigger  string         `json:"trigger"`
-	At       time.Time      `json:"at"`
-	Status   EventStatus    `json:"status"`
-	Reason   string         `json:"reason,omitempty"` // why it was rejected
-	Rules    []RuleDecision `json:"rules,omitempty"`
+	Version    int            `json:"v"`
+	EventID    string         `json:"event_id"`
+	EventSeq   uint64         `json:"event_seq"`
+	Trigger    string         `json:"trigger"`
+	At         time.Time      `json:"at"`
+	ReceivedAt time.Time      `json:"received_at,omitzero"` // when EVENTS received the event; zero of older ones
+	Status     EventStatus    `json:"status"`
+	Reason     string         `json:"reason,omitempty"` // why it was rejected
+	Rules      []RuleDecision `json:"rules,omitempty"`
 }
 
 // EventStatus is what became of an event.

@@ -134,7 +134,7 @@ func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Re
 func decision(ev event.Event, status streams.EventStatus) streams.Decision {
 	return streams.Decision{
 		Version: streams.Version, EventID: ev.ID, EventSeq: ev.Sequence, Trigger: ev.Trigger,
-		At: time.Now().UTC(), Status: status,
+		At: time.Now().UTC(), ReceivedAt: ev.ReceivedAt, Status: status,
 	}
 }
 
