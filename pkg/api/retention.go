@@ -37,6 +37,8 @@ type RetentionReport struct {
 	Others     RetentionTotal  `json:"others" doc:"Removed logs of sensors, installations and executions that nobody knows any more."`
 	Executions int64           `json:"executions" doc:"Removed from history."`
 	Events     int64           `json:"events" doc:"Removed from history."`
+	Dropped    []string        `json:"dropped,omitempty" doc:"Partitions of history that went as a whole; what they held is counted above."`
+	Busy       []string        `json:"busy,omitempty" doc:"Partitions that were to go and were in use; the next sweep tries again."`
 }
 
 // RetentionTotal is what some logs are together.

@@ -33,7 +33,14 @@ func (s *Store) ApplyEvents(ctx context.Context, events []Received) error {
 	for _, e := range first {
 		c.add(e)
 	}
-	if _, err := s.pool.Exec(ctx, query("apply_events"), c.columns()...); err != nil {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := placeEvents(ctx, tx, c.ids, c.received); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, query("apply_events"), c.columns()...)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("record %d events: %w", len(events), err)
 	}
 	return nil
@@ -80,13 +87,11 @@ func (c *eventColumns) add(e Received) {
 // ApplyDecisions merges decisions, all or none. It may be given any of them again, in any order, and before
 // the events that they are about.
 func (s *Store) ApplyDecisions(ctx context.Context, decisions []streams.Decision) error {
-	newest := make(map[string]streams.Decision, len(decisions))
+	var o outcomes
 	rules := make(map[[2]string]ruleDecision, len(decisions))
 	for _, d := range decisions {
 		d.At = micro(d.At)
-		if seen, ok := newest[d.EventID]; !ok || d.At.After(seen.At) {
-			newest[d.EventID] = d
-		}
+		o.note(d)
 		for _, r := range d.Rules {
 			key := [2]string{d.EventID, r.Rule}
 			if seen, ok := rules[key]; !ok || d.At.After(seen.at) {
@@ -94,20 +99,65 @@ func (s *Store) ApplyDecisions(ctx context.Context, decisions []streams.Decision
 			}
 		}
 	}
-	if err := s.writeDecisions(ctx, outcomeColumns(newest), decisionColumns(rules)); err != nil {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := placeEvents(ctx, tx, o.ids, o.received); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, query("apply_outcomes"), o.columns()...); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, query("apply_decisions"), o.decisionColumns(rules)...)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("record %d decisions: %w", len(decisions), err)
 	}
 	return nil
 }
 
-func (s *Store) writeDecisions(ctx context.Context, outcomes, decisions []any) error {
-	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, query("apply_outcomes"), outcomes...); err != nil {
-			return err
+// outcomes are what became of events: of each its newest decision, and the first time that is said of its arrival.
+type outcomes struct {
+	places   map[string]int // of the events in the columns
+	ids      []string
+	newest   []streams.Decision
+	received []time.Time
+}
+
+func (o *outcomes) note(d streams.Decision) {
+	received := micro(d.ReceivedAt)
+	if d.ReceivedAt.IsZero() { // of a rules service that did not say
+		received = d.At
+	}
+	i, ok := o.places[d.EventID]
+	if !ok {
+		if o.places == nil {
+			o.places = map[string]int{}
 		}
-		_, err := tx.Exec(ctx, query("apply_decisions"), decisions...)
-		return err
-	})
+		o.places[d.EventID] = len(o.ids)
+		o.ids, o.newest, o.received = append(o.ids, d.EventID), append(o.newest, d), append(o.received, received)
+		return
+	}
+	if d.At.After(o.newest[i].At) {
+		o.newest[i] = d
+	}
+	if received.Before(o.received[i]) {
+		o.received[i] = received
+	}
+}
+
+// columns gives the arguments of apply_outcomes.sql.
+func (o *outcomes) columns() []any {
+	var triggers, statuses, reasons []string
+	var seqs []int64
+	var at []time.Time
+	for _, d := range o.newest {
+		seqs = append(seqs, int64(d.EventSeq))
+		triggers = append(triggers, clean(d.Trigger))
+		statuses = append(statuses, string(d.Status))
+		reasons = append(reasons, clean(d.Reason))
+		at = append(at, d.At)
+	}
+	return []any{o.ids, seqs, triggers, statuses, reasons, at, o.received}
 }
 
 type ruleDecision struct {
@@ -116,37 +166,22 @@ type ruleDecision struct {
 	at    time.Time
 }
 
-// outcomeColumns gives the arguments of apply_outcomes.sql.
-func outcomeColumns(decisions map[string]streams.Decision) []any {
-	var ids, triggers, statuses, reasons []string
-	var seqs []int64
-	var at []time.Time
-	for _, d := range decisions {
-		ids = append(ids, d.EventID)
-		seqs = append(seqs, int64(d.EventSeq))
-		triggers = append(triggers, clean(d.Trigger))
-		statuses = append(statuses, string(d.Status))
-		reasons = append(reasons, clean(d.Reason))
-		at = append(at, d.At)
-	}
-	return []any{ids, seqs, triggers, statuses, reasons, at}
-}
-
 // decisionColumns gives the arguments of apply_decisions.sql.
-func decisionColumns(rules map[[2]string]ruleDecision) []any {
-	var events, names, outcomes, reasons, actions []string
+func (o *outcomes) decisionColumns(rules map[[2]string]ruleDecision) []any {
+	var events, names, results, reasons, actions []string
 	var executions []*string
-	var at []time.Time
+	var eventsAt, at []time.Time
 	for _, r := range rules {
 		events = append(events, r.event)
+		eventsAt = append(eventsAt, o.received[o.places[r.event]])
 		names = append(names, clean(r.Rule))
-		outcomes = append(outcomes, string(r.Outcome))
+		results = append(results, string(r.Outcome))
 		reasons = append(reasons, because(r.RuleDecision))
 		executions = append(executions, requested(r.RuleDecision))
 		actions = append(actions, clean(r.Action))
 		at = append(at, r.at)
 	}
-	return []any{events, names, outcomes, reasons, executions, actions, at}
+	return []any{events, eventsAt, names, results, reasons, executions, actions, at}
 }
 
 // because gives a decision's reason. What did not match has one in any case.

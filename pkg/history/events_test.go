@@ -97,6 +97,9 @@ func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
 			for range rapid.IntRange(0, 2).Draw(rt, "decisions") {
 				seq++
 				d := decision(id, seq, time.Duration(seq)*time.Minute)
+				if rapid.Bool().Draw(rt, "says when") {
+					d.ReceivedAt = origin.Add(time.Duration(seq) * time.Second)
+				}
 				steps = append(steps, step{decision: &d})
 			}
 		}

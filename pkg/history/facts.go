@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
@@ -33,26 +31,34 @@ type FactBatch struct {
 	Announce bool  // ends among them are to become events
 }
 
-// ApplyFacts merges facts into the executions, all or none. It may be given any of them again, in any order.
+// ApplyFacts merges facts into the executions. It may be given any of them again, in any order; after an error it has to
+// be.
 func (s *Store) ApplyFacts(ctx context.Context, b FactBatch, facts []FactAt) error {
 	rows, err := mergeFacts(facts)
 	if err != nil {
 		return err
 	}
-	args := append(rows.columns(), b.Announce, b.Epoch)
-	late := []any{args[0], rows.parameters, rows.seqs, b.Epoch}
-	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, query("apply_facts"), args...)
-		if err != nil || int(tag.RowsAffected()) == len(rows.ids) {
-			return err // nothing was older than what is there
-		}
-		_, err = tx.Exec(ctx, query("merge_late_facts"), late...)
-		return err
-	})
-	if err != nil {
+	if err := s.applyRows(ctx, b, rows); err != nil {
 		return fmt.Errorf("record %d facts: %w", len(facts), err)
 	}
 	return nil
+}
+
+func (s *Store) applyRows(ctx context.Context, b FactBatch, rows *factColumns) error {
+	known, err := strays(ctx, s.pool, "stray_facts", rows.ids, rows.requested)
+	if err != nil {
+		return err
+	}
+	for i, at := range known {
+		rows.requested[i] = at
+	}
+	args := append(rows.columns(), b.Announce, b.Epoch)
+	tag, err := s.pool.Exec(ctx, query("apply_facts"), args...)
+	if err != nil || int(tag.RowsAffected()) == len(rows.ids) {
+		return err // nothing was older than what is there
+	}
+	_, err = s.pool.Exec(ctx, query("merge_late_facts"), rows.ids, rows.requested, rows.parameters, rows.seqs, b.Epoch)
+	return err
 }
 
 // merged is what a batch says of one execution.
@@ -205,7 +211,7 @@ func (c *factColumns) addRequest(f streams.Fact) {
 	c.ids = append(c.ids, f.ID)
 	c.actions = append(c.actions, clean(f.Action))
 	c.digests = append(c.digests, clean(f.PackDigest))
-	c.requested = append(c.requested, f.RequestedAt)
+	c.requested = append(c.requested, micro(f.RequestedAt))
 	c.by = append(c.by, clean(f.RequestedBy))
 	c.keys = append(c.keys, clean(f.Key))
 	c.limits = append(c.limits, f.Limit)

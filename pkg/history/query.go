@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/attune/attune/streams"
 )
@@ -45,53 +46,41 @@ func (r executionRow) execution() Execution {
 	return e
 }
 
-// ListExecutions gives a page of the executions that the filter chooses, newest first. It returns
-// ErrBadCursor or ErrBadFilter for what it cannot understand.
-func (s *Store) ListExecutions(ctx context.Context, f ExecutionFilter, p Page) (Executions, error) {
-	at, id, err := p.place()
-	if err != nil {
-		return Executions{}, fmt.Errorf("list executions: %w", err)
-	}
-	if f.Event != "" && !isUUID(f.Event) {
-		return Executions{}, fmt.Errorf("list executions: event %.80q: %w", f.Event, ErrBadFilter)
-	}
-	rows, err := s.pool.Query(ctx, query("list_executions"), null(f.Action), f.Statuses, null(f.Rule), null(f.Event),
-		nullTime(f.Since), nullTime(f.Until), at, id, f.Packs, p.limit()+1)
-	if err != nil {
-		return Executions{}, fmt.Errorf("list executions: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[executionRow])
-	if err != nil {
-		return Executions{}, fmt.Errorf("list executions: %w", err)
-	}
-	var out Executions
-	for _, r := range found[:min(len(found), p.limit())] {
-		out.Items = append(out.Items, r.execution())
-	}
-	if len(found) > p.limit() {
-		last := out.Items[p.limit()-1]
-		out.Next, err = cursor{at: last.RequestedAt, id: last.ID}.encode()
-	}
-	return out, err
-}
-
-// Execution gives one execution, whole. It returns ErrNotFound.
+// Execution gives one execution, whole. It returns ErrNotFound. Of two that have one id, which are years apart, it gives
+// the newer.
 func (s *Store) Execution(ctx context.Context, id string) (Execution, error) {
-	if !isUUID(id) {
-		return Execution{}, fmt.Errorf("execution %.80q: %w", id, ErrNotFound)
-	}
-	rows, err := s.pool.Query(ctx, query("show_execution"), id)
+	r, err := lookup[executionRow](ctx, s, "show_execution", id)
 	if err != nil {
-		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
-	}
-	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[executionRow])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Execution{}, fmt.Errorf("execution %s: %w", id, ErrNotFound)
-	}
-	if err != nil {
-		return Execution{}, fmt.Errorf("execution %s: %w", id, err)
+		return Execution{}, fmt.Errorf("execution %.80s: %w", id, err)
 	}
 	return r.execution(), nil
+}
+
+// lookup gives the row of an id. One that tells when it was made is looked for around that time first: every partition
+// that is looked at costs.
+func lookup[T any](ctx context.Context, s *Store, statement, id string) (row T, err error) {
+	if !isUUID(id) {
+		return row, ErrNotFound
+	}
+	if made, ok := madeAt(id); ok {
+		row, err = lookupBetween[T](ctx, s, statement, id, made.Add(-skew), made.Add(skew))
+		if !errors.Is(err, ErrNotFound) {
+			return row, err
+		}
+	}
+	return lookupBetween[T](ctx, s, statement, id, pgtype.Timestamptz{Valid: true, InfinityModifier: pgtype.NegativeInfinity}, pgtype.Timestamptz{Valid: true, InfinityModifier: pgtype.Infinity})
+}
+
+func lookupBetween[T any](ctx context.Context, s *Store, statement string, args ...any) (row T, err error) {
+	rows, err := s.pool.Query(ctx, query(statement), args...)
+	if err != nil {
+		return row, err
+	}
+	row, err = pgx.CollectOneRow(rows, pgx.RowToStructByName[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return row, err
 }
 
 // Exists tells which of the ids belong to executions that history knows. The facts of ended executions
@@ -104,7 +93,7 @@ func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, erro
 			asked = append(asked, id)
 		}
 	}
-	rows, err := s.pool.Query(ctx, `SELECT id::text FROM executions WHERE id = ANY ($1::text[]::uuid[])`, asked)
+	rows, err := s.pool.Query(ctx, `SELECT DISTINCT id::text FROM executions WHERE id = ANY ($1::text[]::uuid[])`, asked)
 	if err != nil {
 		return nil, fmt.Errorf("look for %d executions: %w", len(ids), err)
 	}
@@ -118,56 +107,19 @@ func (s *Store) Exists(ctx context.Context, ids []string) (map[string]bool, erro
 	return known, nil
 }
 
-// ListEvents gives a page of the events that the filter chooses, newest first and without their decisions.
-// It returns ErrBadCursor for a cursor that it cannot understand.
-func (s *Store) ListEvents(ctx context.Context, f EventFilter, p Page) (Events, error) {
-	at, id, err := p.place()
-	if err != nil {
-		return Events{}, fmt.Errorf("list events: %w", err)
-	}
-	rows, err := s.pool.Query(ctx, query("list_events"), null(f.Trigger), null(string(f.Status)),
-		nullTime(f.Since), nullTime(f.Until), at, id, f.Packs, p.limit()+1)
-	if err != nil {
-		return Events{}, fmt.Errorf("list events: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[Event])
-	if err != nil {
-		return Events{}, fmt.Errorf("list events: %w", err)
-	}
-	out := Events{Items: found[:min(len(found), p.limit())]}
-	for i := range out.Items {
-		out.Items[i].inUTC()
-	}
-	if len(found) > p.limit() {
-		last := out.Items[p.limit()-1]
-		out.Next, err = cursor{at: last.ReceivedAt, id: last.ID}.encode()
-	}
-	return out, err
-}
-
 // Event gives one event with what every rule decided about it. It returns ErrNotFound.
 func (s *Store) Event(ctx context.Context, id string) (Event, error) {
-	if !isUUID(id) {
-		return Event{}, fmt.Errorf("event %.80q: %w", id, ErrNotFound)
-	}
-	rows, err := s.pool.Query(ctx, query("show_event"), id)
+	e, err := lookup[Event](ctx, s, "show_event", id)
 	if err != nil {
-		return Event{}, fmt.Errorf("event %s: %w", id, err)
-	}
-	e, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Event])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Event{}, fmt.Errorf("event %s: %w", id, ErrNotFound)
-	}
-	if err != nil {
-		return Event{}, fmt.Errorf("event %s: %w", id, err)
+		return Event{}, fmt.Errorf("event %.80s: %w", id, err)
 	}
 	e.inUTC()
-	e.Decisions, err = s.decisions(ctx, id)
+	e.Decisions, err = s.decisions(ctx, id, e.ReceivedAt)
 	return e, err
 }
 
-func (s *Store) decisions(ctx context.Context, event string) ([]Decision, error) {
-	rows, err := s.pool.Query(ctx, query("decisions_of"), event)
+func (s *Store) decisions(ctx context.Context, event string, at time.Time) ([]Decision, error) {
+	rows, err := s.pool.Query(ctx, query("decisions_of"), event, at)
 	if err != nil {
 		return nil, fmt.Errorf("decisions about event %s: %w", event, err)
 	}
@@ -190,15 +142,6 @@ func (p Page) limit() int {
 		return DefaultLimit
 	}
 	return min(p.Limit, MaxLimit)
-}
-
-// place gives the cursor as arguments of a statement: both nil at the beginning.
-func (p Page) place() (at *time.Time, id *string, err error) {
-	c, err := decodeCursor(p.Cursor)
-	if c == nil {
-		return nil, nil, err
-	}
-	return &c.at, &c.id, nil
 }
 
 func isUUID(s string) bool {

@@ -10,9 +10,10 @@ import (
 
 // Unsettled is an ended execution whose log may still have to be completed from what its runner left.
 type Unsettled struct {
-	ID      string    `db:"id"`
-	Action  string    `db:"action"`
-	EndedAt time.Time `db:"ended_at"`
+	ID          string    `db:"id"`
+	RequestedAt time.Time `db:"requested_at"`
+	Action      string    `db:"action"`
+	EndedAt     time.Time `db:"ended_at"`
 }
 
 // Unsettled lists ended executions whose log is not settled, oldest first: those behind after, from the beginning
@@ -37,11 +38,11 @@ type SettledLog struct {
 }
 
 // Settle notes that nothing will be added to the log of an ended execution. The first to say so is right.
-func (s *Store) Settle(ctx context.Context, id string, log SettledLog) error {
+func (s *Store) Settle(ctx context.Context, u Unsettled, log SettledLog) error {
 	_, err := s.pool.Exec(ctx, `UPDATE executions SET log_settled_at = now(), log_bytes = $2, stored_bytes = $3, log_incomplete = $4
-		WHERE id = $1 AND ended_at IS NOT NULL AND log_settled_at IS NULL`, id, log.Bytes, log.Stored, log.Incomplete)
+		WHERE id = $1 AND requested_at = $5 AND ended_at IS NOT NULL AND log_settled_at IS NULL`, u.ID, log.Bytes, log.Stored, log.Incomplete, u.RequestedAt)
 	if err != nil {
-		return fmt.Errorf("settle log of execution %s: %w", id, err)
+		return fmt.Errorf("settle log of execution %s: %w", u.ID, err)
 	}
 	return nil
 }

@@ -70,13 +70,12 @@ func TestSettlingGoesThroughAllThatIsUnsettledOnce(t *testing.T) {
 			delete(want, u.ID)
 			place, left = u, left-1
 		}
-		id := found[0].ID
 		for _, log := range []history.SettledLog{{Bytes: 9, Stored: 4, Incomplete: true}, {Bytes: 1}} { // the first counts
-			if err := s.Settle(t.Context(), id, log); err != nil {
+			if err := s.Settle(t.Context(), found[0], log); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if e := show(t, s, id); e.LogSettledAt == nil || e.Output.LogBytes != 9 || e.Output.StoredBytes != 4 || !e.Output.Incomplete {
+		if e := show(t, s, found[0].ID); e.LogSettledAt == nil || e.Output.LogBytes != 9 || e.Output.StoredBytes != 4 || !e.Output.Incomplete {
 			t.Fatalf("settled: %+v", e)
 		}
 	}

@@ -3,9 +3,13 @@ package history
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/attune/attune/streams"
 )
 
 // Unfinished lists the executions that history has not seen end, oldest first.
@@ -31,15 +35,7 @@ type unfinishedAt struct {
 // ListUnfinished gives a page of the executions that the filter chooses, newest first, and the cursor of the next
 // page. It returns ErrBadCursor.
 func (s *Store) ListUnfinished(ctx context.Context, f UnfinishedFilter, p Page) (items []Unfinished, next string, err error) {
-	args, err := f.arguments(p)
-	if err != nil {
-		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
-	}
-	rows, err := s.pool.Query(ctx, query("list_unfinished"), append(args, p.limit()+1)...)
-	if err != nil {
-		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[unfinishedAt])
+	found, err := list[unfinishedAt](ctx, s, "list_unfinished", f.page, p)
 	if err != nil {
 		return nil, "", fmt.Errorf("list unfinished executions: %w", err)
 	}
@@ -55,18 +51,27 @@ func (s *Store) ListUnfinished(ctx context.Context, f UnfinishedFilter, p Page) 
 
 // CountUnfinished counts the executions that the filter chooses, from the page's cursor on. It returns ErrBadCursor.
 func (s *Store) CountUnfinished(ctx context.Context, f UnfinishedFilter, p Page) (int, error) {
-	args, err := f.arguments(p)
-	if err != nil {
+	var q selection
+	if err := f.choose(&q, p); err != nil {
 		return 0, fmt.Errorf("count unfinished executions: %w", err)
 	}
+	statuses := statusesOf(unfinished(f.Statuses))[0]
+	q.where = append(q.where, statuses.within)
+	q.together(statuses)
 	var n int
-	if err := s.pool.QueryRow(ctx, query("count_unfinished"), args...).Scan(&n); err != nil {
+	if err := s.pool.QueryRow(ctx, "SELECT count(*) FROM executions WHERE "+strings.Join(q.where, " AND "), q.args...).Scan(&n); err != nil {
 		return 0, fmt.Errorf("count unfinished executions: %w", err)
 	}
 	return n, nil
 }
 
-func (f UnfinishedFilter) arguments(p Page) ([]any, error) {
-	at, id, err := p.place()
-	return []any{null(f.Action), null(f.Rule), f.Statuses, nullTime(f.Before), at, id, f.Packs}, err
+// unfinished gives those of the statuses that are not ends; nil means all of them.
+func unfinished(chosen []streams.Status) []streams.Status {
+	some := []streams.Status{}
+	for _, s := range []streams.Status{streams.Requested, streams.Running, streams.Canceling} {
+		if chosen == nil || slices.Contains(chosen, s) {
+			some = append(some, s)
+		}
+	}
+	return some
 }

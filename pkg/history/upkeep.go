@@ -53,8 +53,9 @@ func IsRefusal(err error) bool {
 
 // Leftover is an ended execution whose facts are still on the stream.
 type Leftover struct {
-	ID   string  `db:"id"`
-	Seqs []int64 `db:"fact_seqs"`
+	ID          string    `db:"id"`
+	RequestedAt time.Time `db:"requested_at"`
+	Seqs        []int64   `db:"fact_seqs"`
 }
 
 // Leftovers lists executions whose end has been in the database for longer than the grace and whose facts are
@@ -73,11 +74,11 @@ func (s *Store) Leftovers(ctx context.Context, epoch int64, grace time.Duration,
 
 // Swept notes that those facts are no longer on the stream.
 func (s *Store) Swept(ctx context.Context, epoch int64, gone []Leftover) error {
-	ids, seqs := make([]string, 0, len(gone)), make([]string, 0, len(gone))
+	ids, seqs, at := make([]string, 0, len(gone)), make([]string, 0, len(gone)), make([]time.Time, 0, len(gone))
 	for _, l := range gone {
-		ids, seqs = append(ids, l.ID), append(seqs, array(l.Seqs))
+		ids, seqs, at = append(ids, l.ID), append(seqs, array(l.Seqs)), append(at, l.RequestedAt)
 	}
-	if _, err := s.pool.Exec(ctx, query("swept"), ids, seqs, epoch); err != nil {
+	if _, err := s.pool.Exec(ctx, query("swept"), ids, seqs, epoch, at); err != nil {
 		return fmt.Errorf("note that facts of %d executions are gone: %w", len(gone), err)
 	}
 	return nil
@@ -112,12 +113,13 @@ func (s *Store) Unannounced(ctx context.Context, limit int) ([]Execution, error)
 
 // Announced notes that the ends of those attempts have become events.
 func (s *Store) Announced(ctx context.Context, ended []Execution) error {
-	ids, attempts := make([]string, 0, len(ended)), make([]int, 0, len(ended))
+	ids, attempts, at := make([]string, 0, len(ended)), make([]int, 0, len(ended)), make([]time.Time, 0, len(ended))
 	for _, e := range ended {
-		ids, attempts = append(ids, e.ID), append(attempts, e.Attempt)
+		ids, attempts, at = append(ids, e.ID), append(attempts, e.Attempt), append(at, e.RequestedAt)
 	}
 	_, err := s.pool.Exec(ctx, `UPDATE executions AS e SET announced_attempt = greatest(e.announced_attempt, f.attempt)
-		FROM unnest($1::text[], $2::integer[]) AS f (id, attempt) WHERE e.id = f.id::uuid`, ids, attempts)
+		FROM unnest($1::text[], $2::integer[], $3::timestamptz[]) AS f (id, attempt, requested_at)
+		WHERE e.id = f.id::uuid AND e.requested_at = f.requested_at`, ids, attempts, at)
 	if err != nil {
 		return fmt.Errorf("note %d announced ends: %w", len(ended), err)
 	}

@@ -51,11 +51,12 @@ func (t *Total) add(o Total) {
 
 // Log is a log that is to go.
 type Log struct {
-	ID      string    `db:"id"`
-	Action  string    `db:"action"`
-	EndedAt time.Time `db:"ended_at"`
-	Size    int64     `db:"size"`
-	By      string    `db:"-"` // the bound that it is beyond
+	ID          string    `db:"id"`
+	RequestedAt time.Time `db:"requested_at"`
+	Action      string    `db:"action"`
+	EndedAt     time.Time `db:"ended_at"`
+	Size        int64     `db:"size"`
+	By          string    `db:"-"` // the bound that it is beyond
 }
 
 // place is where a page ends, in the order of time and id.

@@ -38,9 +38,11 @@ func TestMain(m *testing.M) {
 type row struct {
 	id      string
 	action  string
+	asked   time.Time // when it was requested; zero: now
 	ended   time.Time // zero: it runs
 	settled bool
 	stored  int64
+	event   string // the event that it came of, if any
 }
 
 func insert(t testing.TB, db *pgxpool.Pool, rows ...row) {
@@ -54,12 +56,20 @@ func insert(t testing.TB, db *pgxpool.Pool, rows ...row) {
 			}
 		}
 		_, err := db.Exec(context.Background(), `INSERT INTO executions (id, action, pack_digest, status, attempt, changed_at, requested_at, started_at, ended_at,
-			log_bytes, stored_bytes, log_settled_at, stream_epoch, fact_seqs, announced_attempt) VALUES ($1, $2, '', $3, 1, now(), now(), now(), $4, $5, $5, $6, 1, '{}', $7)`,
-			r.id, r.action, status, ended, r.stored, settled, map[bool]int{true: 1}[ended != nil])
+			log_bytes, stored_bytes, log_settled_at, stream_epoch, fact_seqs, announced_attempt, event_id)
+			VALUES ($1, $2, '', $3, 1, now(), coalesce($8, now()), now(), $4, $5, $5, $6, 1, '{}', $7, nullif($9, '')::uuid)`,
+			r.id, r.action, status, ended, r.stored, settled, map[bool]int{true: 1}[ended != nil], orNil(r.asked), r.event)
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // model is what is to go, worked out in memory.
@@ -270,53 +280,6 @@ func TestOnlyLogsThatAreCompleteAreSwept(t *testing.T) {
 	}
 	if again, err := s.Sweep(t.Context()); err != nil || again.Removed.Logs != 0 {
 		t.Errorf("the second sweep removed %+v: %v", again.Removed, err)
-	}
-}
-
-// History goes later than logs, with the events and decisions of what goes, and never before the log.
-func TestHistoryGoesAfterItsLogs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	old, recent := time.Now().Add(-50*time.Hour), time.Now().Add(-time.Hour)
-	gone := row{id: uuid.NewString(), action: "p.a", stored: 7, ended: old, settled: true}
-	kept := row{id: uuid.NewString(), action: "p.long", stored: 7, ended: old, settled: true}
-	young := row{id: uuid.NewString(), action: "p.a", ended: recent, settled: true}
-	insert(t, w.db, gone, kept, young)
-	events := map[string]string{}
-	for _, e := range []row{gone, kept, young} {
-		event := uuid.NewString()
-		events[e.id] = event
-		for _, statement := range []string{
-			`INSERT INTO events (id, seq, trigger, status, time, received_at, decided_at, projected) VALUES ($1, 1, 'p.t', 'decided', $3, $3, $3, false)`,
-			`INSERT INTO decisions (event_id, rule, outcome, execution_id, action, decided_at) VALUES ($1, 'p.r', 'matched', $2, 'p.a', $3)`,
-			`UPDATE executions SET event_id = $1 WHERE id = $2 AND $3::timestamptz IS NOT NULL`,
-		} {
-			args := []any{event, e.id, old}
-			if strings.HasPrefix(statement, "INSERT INTO events") {
-				statement = strings.ReplaceAll(statement, "$3", "$2")
-				args = []any{event, old}
-			}
-			if _, err := w.db.Exec(t.Context(), statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	s := &retention.Sweeper{DB: w.db, Bus: w.Bus, Logs: w.logs, Policies: retention.Policies{
-		Logs: retention.Policy{Age: 24 * time.Hour}, History: 48 * time.Hour, Actions: map[string]retention.Policy{"p.long": {Age: 100 * time.Hour}},
-	}}
-	r, err := s.Sweep(t.Context())
-	if err != nil || r.Executions != 1 || r.Events != 1 {
-		t.Fatalf("swept %+v: %v", r, err)
-	}
-	var executions, decisions []string
-	err = w.db.QueryRow(t.Context(), `SELECT (SELECT array_agg(id::text) FROM executions), (SELECT array_agg(event_id::text) FROM decisions)`).Scan(&executions, &decisions)
-	slices.Sort(executions)
-	slices.Sort(decisions)
-	wantRows, wantDecisions := []string{kept.id, young.id}, []string{events[kept.id], events[young.id]}
-	slices.Sort(wantRows)
-	slices.Sort(wantDecisions)
-	if err != nil || !slices.Equal(executions, wantRows) || !slices.Equal(decisions, wantDecisions) {
-		t.Errorf("executions %v, decisions of %v are left: %v", executions, decisions, err)
 	}
 }
 

@@ -53,6 +53,8 @@ type Report struct {
 	Others     Total            `json:"others"` // logs of what history does not know: of sensors, installations and executions
 	Executions int64            `json:"executions"`
 	Events     int64            `json:"events"`
+	Dropped    []string         `json:"dropped,omitempty"` // partitions of history that went as a whole; their rows are counted above
+	Busy       []string         `json:"busy,omitempty"`    // partitions that would have gone if nobody had used them; the next sweep tries again
 }
 
 func (r *Report) count(l Log) {
@@ -78,7 +80,9 @@ func (s *Sweeper) DryRun(ctx context.Context) (Report, error) {
 		}
 		r.count(l)
 	}
-	err = s.others(ctx, &r, true)
+	if err = s.others(ctx, &r, true); err == nil {
+		err = s.forget(ctx, &r, true)
+	}
 	r.sort()
 	return r, err
 }
@@ -121,7 +125,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Report, error) {
 	if err := s.others(ctx, &r, false); err != nil {
 		return r, err
 	}
-	err = s.forget(ctx, &r)
+	err = s.forget(ctx, &r, false)
 	r.sort()
 	return r, err
 }
@@ -141,11 +145,11 @@ func (s *Sweeper) remove(ctx context.Context, batch []Log, r *Report) error {
 		return err
 	}
 	failpoint.Hit(failpoint.RetentionRemoved)
-	ids, by := make([]string, 0, len(batch)), make([]string, 0, len(batch))
+	ids, by, at := make([]string, 0, len(batch)), make([]string, 0, len(batch)), make([]time.Time, 0, len(batch))
 	for _, l := range batch {
-		ids, by = append(ids, l.ID), append(by, l.By)
+		ids, by, at = append(ids, l.ID), append(by, l.By), append(at, l.RequestedAt)
 	}
-	if _, err := s.DB.Exec(ctx, query("mark"), ids, by); err != nil {
+	if _, err := s.DB.Exec(ctx, query("mark"), ids, by, at); err != nil {
 		return fmt.Errorf("note that %d logs are removed: %w", len(batch), err)
 	}
 	failpoint.Hit(failpoint.RetentionMarked)
@@ -175,58 +179,5 @@ func (s *Sweeper) pace(ctx context.Context, since time.Time, n int) error {
 		return context.Cause(ctx)
 	case <-rest.C:
 		return nil
-	}
-}
-
-// forget removes rows of history that are older than they are kept: executions that have no log any more, then events
-// of which no execution is left, each with what hangs on it, and notes of messages that could not become history.
-func (s *Sweeper) forget(ctx context.Context, r *Report) error {
-	if s.Policies.History <= 0 {
-		return nil
-	}
-	before := time.Now().Add(-s.Policies.History)
-	for {
-		tag, err := s.DB.Exec(ctx, query("forget_executions"), before, forgetRows)
-		if err != nil {
-			return fmt.Errorf("forget executions: %w", err)
-		}
-		r.Executions += tag.RowsAffected()
-		if tag.RowsAffected() < forgetRows {
-			break
-		}
-		s.told(ctx, *r)
-	}
-	if err := s.forgetEvents(ctx, before, r); err != nil {
-		return err
-	}
-	if _, err := s.DB.Exec(ctx, `DELETE FROM rejected_messages WHERE rejected_at < $1`, before); err != nil {
-		return fmt.Errorf("forget rejected messages: %w", err)
-	}
-	return nil
-}
-
-func (s *Sweeper) forgetEvents(ctx context.Context, before time.Time, r *Report) error {
-	for at := (place{}); ; {
-		rows, err := s.DB.Query(ctx, query("forget_events"), before, forgetRows, at.at, at.id)
-		if err != nil {
-			return fmt.Errorf("forget events: %w", err)
-		}
-		var gone, seen int64
-		for rows.Next() {
-			var last time.Time
-			var id string
-			if err := rows.Scan(&gone, &seen, &last, &id); err != nil {
-				rows.Close()
-				return fmt.Errorf("forget events: %w", err)
-			}
-			at = place{&last, &id}
-		}
-		if err := rows.Err(); err != nil {
-			return fmt.Errorf("forget events: %w", err)
-		}
-		if r.Events += gone; seen < forgetRows {
-			return nil
-		}
-		s.told(ctx, *r)
 	}
 }

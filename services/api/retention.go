@@ -97,7 +97,7 @@ func policyOf(p retention.Policy) wire.RetentionPolicy {
 }
 
 func reportOf(r retention.Report) wire.RetentionReport {
-	out := wire.RetentionReport{Kept: totalOf(r.Kept), Removed: totalOf(r.Removed), Others: totalOf(r.Others), Executions: r.Executions, Events: r.Events}
+	out := wire.RetentionReport{Kept: totalOf(r.Kept), Removed: totalOf(r.Removed), Others: totalOf(r.Others), Executions: r.Executions, Events: r.Events, Dropped: r.Dropped, Busy: r.Busy}
 	for _, p := range r.Parts {
 		out.Parts = append(out.Parts, wire.RetentionPart{Action: p.Action, By: p.By, RetentionTotal: totalOf(p.Total)})
 	}

@@ -59,6 +59,7 @@ type Recorder struct {
 	metrics *metrics
 	forward *forward.Forwarder // nil: nothing is forwarded
 	wanted  atomic.Bool        // a rule waits for the ends of executions
+	cleared int64              // the epoch of EXECUTIONS before which facts are known to be gone; of sweep
 	ended   chan struct{}      // says that there may be ends to announce
 }
 
@@ -95,6 +96,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 	g.Go(func() error { return facts.run(ctx) })
 	g.Go(func() error { return r.announce(ctx) })
 	g.Go(func() error { return r.sweep(ctx) })
+	g.Go(func() error { return r.partition(ctx) })
 	g.Go(func() error { return r.settle(ctx) })
 	g.Go(func() error { return r.retain(ctx) })
 	g.Go(func() error { return definitions.New(r.DB).Watch(ctx, r.Logger, r.redefine) })

@@ -157,8 +157,11 @@ func (s *sweeping) say(ctx context.Context, sw *retention.Sweep, err error) {
 		s.Logger.ErrorContext(ctx, "sweep of logs failed", slog.Any(logging.Error, err), slog.Int64("removed", r.Removed.Logs))
 		return
 	}
+	if len(r.Busy) > 0 {
+		s.Logger.WarnContext(ctx, "partitions of history are in use and stay until the next sweep", slog.Any("partitions", r.Busy))
+	}
 	if r.Removed.Logs+r.Others.Logs+r.Executions+r.Events > 0 {
 		s.Logger.InfoContext(ctx, "logs swept", slog.String("reason", sw.Why), slog.Int64("logs", r.Removed.Logs+r.Others.Logs), slog.Int64("bytes", r.Removed.Bytes+r.Others.Bytes),
-			slog.Int64("executions", r.Executions), slog.Int64("events", r.Events), slog.Duration("took", sw.EndedAt.Sub(sw.StartedAt)))
+			slog.Int64("executions", r.Executions), slog.Int64("events", r.Events), slog.Int("partitions", len(r.Dropped)), slog.Duration("took", sw.EndedAt.Sub(sw.StartedAt)))
 	}
 }

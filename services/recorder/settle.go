@@ -145,7 +145,7 @@ func (r *Recorder) settleOne(ctx context.Context, store *logs.Store, u history.U
 	if err != nil {
 		return err
 	}
-	if err := r.history.Settle(ctx, u.ID, history.SettledLog(found)); err != nil {
+	if err := r.history.Settle(ctx, u, history.SettledLog(found)); err != nil {
 		return err
 	}
 	result := "whole"

@@ -42,8 +42,11 @@ func (r *Recorder) sweepAll(ctx context.Context) error {
 		return fmt.Errorf("open stream %s: %w", streams.Executions, err)
 	}
 	epoch := epochOf(stream.CachedInfo())
-	if err := r.history.ForgetOlder(ctx, epoch); err != nil {
-		return err
+	if r.cleared != epoch {
+		if err := r.history.ForgetOlder(ctx, epoch); err != nil {
+			return err
+		}
+		r.cleared = epoch
 	}
 	for {
 		left, err := r.history.Leftovers(ctx, epoch, r.Grace, maxSwept)

@@ -21,9 +21,9 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::ti
     stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms, fact_seqs,
     log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes)
 ORDER BY id
-ON CONFLICT (id) DO UPDATE SET
+ON CONFLICT (id, requested_at) DO UPDATE SET
     action = excluded.action, pack_digest = excluded.pack_digest, status = excluded.status, attempt = excluded.attempt,
-    changed_at = excluded.changed_at, requested_at = excluded.requested_at, requested_by = excluded.requested_by, key = excluded.key,
+    changed_at = excluded.changed_at, requested_by = excluded.requested_by, key = excluded.key,
     slot_limit = excluded.slot_limit, pool = excluded.pool, rule = excluded.rule, event_id = excluded.event_id,
     retry_of = excluded.retry_of, hops = excluded.hops, parameters = coalesce(excluded.parameters, e.parameters),
     runner = excluded.runner, started_at = excluded.started_at, ended_at = excluded.ended_at, exit_code = excluded.exit_code,

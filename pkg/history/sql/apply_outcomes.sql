@@ -1,12 +1,11 @@
--- What became of events. The event's own row may come later: until then its time is that of the decision.
+-- What became of events. The event's own row may come later.
 INSERT INTO events AS e (id, seq, trigger, status, reason, time, received_at, decided_at, projected)
-SELECT id::uuid, seq, trigger, status, reason, at, at, at, false
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS f (id, seq, trigger, status, reason, at)
+SELECT id::uuid, seq, trigger, status, reason, received_at, received_at, at, false
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
+  AS f (id, seq, trigger, status, reason, at, received_at)
 ORDER BY id
-ON CONFLICT (id) DO UPDATE SET
+ON CONFLICT (id, received_at) DO UPDATE SET
     status = excluded.status, reason = excluded.reason, decided_at = excluded.decided_at,
     seq = CASE WHEN e.projected THEN e.seq ELSE excluded.seq END,
-    trigger = CASE WHEN e.projected THEN e.trigger ELSE excluded.trigger END,
-    time = CASE WHEN e.projected THEN e.time ELSE excluded.time END,
-    received_at = CASE WHEN e.projected THEN e.received_at ELSE excluded.received_at END
+    trigger = CASE WHEN e.projected THEN e.trigger ELSE excluded.trigger END
 WHERE e.decided_at IS NULL OR e.decided_at < excluded.decided_at

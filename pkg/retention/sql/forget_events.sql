@@ -1,13 +1,16 @@
--- Events that were decided, with what was decided about them, unless an execution of theirs is still known.
+-- Removes those of a page of events that no execution which is still known came of, with what was decided about them.
 WITH old AS (
-    SELECT id, received_at FROM events AS v
-    WHERE received_at < $1 AND ($3::timestamptz IS NULL OR (received_at, id) > ($3, $4::uuid))
+    SELECT received_at, id FROM %[1]s
+    WHERE (received_at, id) > (coalesce($3::timestamptz, '-infinity'), coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'))
     ORDER BY received_at, id
     LIMIT $2
 ), gone AS (
-    DELETE FROM events AS v USING old
-    WHERE v.id = old.id AND v.status <> 'received' AND NOT EXISTS (SELECT FROM executions AS e WHERE e.event_id = v.id)
-    RETURNING v.id
+    DELETE FROM %[1]s AS v USING old
+    WHERE v.id = old.id AND v.received_at = old.received_at
+      AND %[3]s
+    RETURNING v.id, v.received_at
+), decided AS (
+    DELETE FROM %[2]s AS d USING gone WHERE d.event_id = gone.id AND d.event_at = gone.received_at
 )
-SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old), last.received_at, last.id::text
-FROM (SELECT received_at, id FROM old ORDER BY received_at DESC, id DESC LIMIT 1) AS last
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM old), (SELECT received_at FROM old ORDER BY received_at DESC, id DESC LIMIT 1),
+    (SELECT id::text FROM old ORDER BY received_at DESC, id DESC LIMIT 1)
