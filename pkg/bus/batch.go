@@ -58,6 +58,13 @@ func stamp(m *nats.Msg, id string, sequence int) {
 	m.Header.Set(headerBatchSequence, strconv.Itoa(sequence))
 }
 
+// unstamp makes a message of a batch one that goes alone.
+func unstamp(m *nats.Msg) {
+	for _, h := range []string{headerBatchID, headerBatchSequence, headerBatchCommit} {
+		delete(m.Header, h)
+	}
+}
+
 func (b *Bus) commit(ctx context.Context, last *nats.Msg, id string, n int) (uint64, error) {
 	stamp(last, id, n)
 	last.Header.Set(headerBatchCommit, "1")

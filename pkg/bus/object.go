@@ -35,6 +35,19 @@ func (b *Bus) PutObject(ctx context.Context, bucket string, meta jetstream.Objec
 	return nil
 }
 
+// PutObject stores an object whose name is used once, as Bus.PutObject does, together with others that come at the same
+// time.
+func (g *Group) PutObject(ctx context.Context, bucket string, meta jetstream.ObjectMeta, data []byte) error {
+	msgs, err := ObjectMessages(bucket, meta, data)
+	if err != nil {
+		return err
+	}
+	if _, err := g.Publish(ctx, msgs...); err != nil {
+		return fmt.Errorf("store object %s: %w", meta.Name, err)
+	}
+	return nil
+}
+
 // ObjectMessages gives the messages that PutObject stores, for those who store them in their own way: the chunks in
 // order, and the description last. The chunks are parts of data.
 func ObjectMessages(bucket string, meta jetstream.ObjectMeta, data []byte) ([]*nats.Msg, error) {

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
 )
@@ -45,11 +47,40 @@ type State struct {
 // Facts reads and appends facts.
 type Facts struct {
 	js     jetstream.JetStream
+	facts  publisher                        // to EXECUTIONS
+	queue  publisher                        // to QUEUE
 	handle atomic.Pointer[jetstream.Stream] // EXECUTIONS, looked up at the first read
 }
 
-// NewFacts gives the facts on a server.
-func NewFacts(js jetstream.JetStream) *Facts { return &Facts{js: js} }
+// publisher stores messages of one stream in order and gives the sequence of the last one.
+type publisher interface {
+	Publish(ctx context.Context, msgs ...*nats.Msg) (uint64, error)
+}
+
+// NewFacts gives the facts on a server. Each is published on its own.
+func NewFacts(js jetstream.JetStream) *Facts {
+	return &Facts{js: js, facts: singly{js}, queue: singly{js}}
+}
+
+// NewGroupedFacts gives the facts on a server to a process that appends many at once: they share syncs to disk.
+func NewGroupedFacts(b *bus.Bus) *Facts {
+	return &Facts{js: b.JS, facts: b.NewGroup(), queue: b.NewGroup()}
+}
+
+// singly publishes each message on its own.
+type singly struct{ js jetstream.JetStream }
+
+// Publish stores messages one after the other.
+func (s singly) Publish(ctx context.Context, msgs ...*nats.Msg) (seq uint64, err error) {
+	for _, m := range msgs {
+		ack, err := s.js.PublishMsg(ctx, m)
+		if err != nil {
+			return 0, err
+		}
+		seq = ack.Sequence
+	}
+	return seq, nil
+}
 
 func (f *Facts) stream(ctx context.Context) (jetstream.Stream, error) {
 	if s := f.handle.Load(); s != nil {
@@ -77,14 +108,14 @@ func (f *Facts) publish(ctx context.Context, fact Fact, after uint64) (uint64, e
 	if err != nil {
 		return 0, err
 	}
-	ack, err := f.compareAndSet(ctx, msg, after)
+	seq, err := f.compareAndSet(ctx, msg, after)
 	if streams.IsStale(err) {
 		return 0, fmt.Errorf("execution %s to %s after %d: %w", fact.ID, fact.Status, after, ErrStale)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("execution %s to %s: publish: %w", fact.ID, fact.Status, err)
 	}
-	return ack.Sequence, nil
+	return seq, nil
 }
 
 const (
@@ -95,19 +126,21 @@ const (
 )
 
 // compareAndSet publishes until the server has compared.
-func (f *Facts) compareAndSet(ctx context.Context, msg *nats.Msg, after uint64) (ack *jetstream.PubAck, err error) {
+func (f *Facts) compareAndSet(ctx context.Context, msg *nats.Msg, after uint64) (seq uint64, err error) {
+	msg.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(after, 10))
+	msg.Header.Set(jetstream.ExpectedStreamHeader, streams.Executions)
 	for range undecidedTries {
-		ack, err = f.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(after), jetstream.WithExpectStream(streams.Executions))
+		seq, err = f.facts.Publish(ctx, msg)
 		if !streams.IsUndecided(err) {
-			return ack, err
+			return seq, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return 0, context.Cause(ctx)
 		case <-time.After(undecidedPause):
 		}
 	}
-	return nil, err
+	return 0, err
 }
 
 // Last reads the state of an execution of a known action. It costs one direct get.

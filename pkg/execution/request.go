@@ -71,7 +71,7 @@ func (f *Facts) Request(ctx context.Context, r Request) (Requested, error) {
 	return Requested{State: State{Fact: fact, Sequence: seq}, QueueSeq: queued}, nil
 }
 
-// Batcher stores messages of one stream in order, all or none; *bus.Bus does.
+// Batcher stores messages of one stream in order, all or none; *bus.Bus and *bus.Group do.
 type Batcher interface {
 	PublishBatch(ctx context.Context, msgs []*nats.Msg) (uint64, error)
 }
@@ -169,14 +169,15 @@ func (f *Facts) Enqueue(ctx context.Context, fact Fact) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	ack, err := f.js.PublishMsg(ctx, msg, jetstream.WithExpectStream(streams.Queue))
+	msg.Header.Set(jetstream.ExpectedStreamHeader, streams.Queue)
+	seq, err := f.queue.Publish(ctx, msg)
 	if streams.IsDuplicate(err) {
 		return 0, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("execution %s: queue: %w", fact.ID, err)
 	}
-	return ack.Sequence, nil
+	return seq, nil
 }
 
 // Cancel ends a waiting execution, or asks the runner of a running one to end it. It returns the state after

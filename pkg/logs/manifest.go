@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
 )
 
 // manifestVersion is the version of the stored form below.
@@ -115,7 +117,7 @@ func (s *Store) putManifest(ctx context.Context, m Manifest) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("log of execution %s: encode manifest: %w", m.Execution, err)
 	}
-	return int64(len(data)), s.small.put(ctx, manifestName(m.Execution), data)
+	return int64(len(data)), s.small.PutObject(ctx, streams.ObjectsLogs, jetstream.ObjectMeta{Name: manifestName(m.Execution)}, data)
 }
 
 // segmentKey is the metadata of a segment's object that describes it, so that a segment can be read before

@@ -67,7 +67,7 @@ type Store struct {
 	hubs    hubs
 	objects jetstream.ObjectStore
 	bucket  jetstream.Stream // of the objects
-	small   *committer
+	small   *bus.Group       // small objects
 	live    jetstream.Stream
 	facts   *execution.Facts
 }
@@ -88,7 +88,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	c = c.withDefaults()
 	return &Store{
-		Config: c, objects: objects, bucket: bucket, small: newCommitter(c.Bus, c.Logger, bucket.CachedInfo().Config), live: live, facts: execution.NewFacts(c.Bus.JS),
+		Config: c, objects: objects, bucket: bucket, small: c.Bus.NewGroup(), live: live, facts: execution.NewFacts(c.Bus.JS),
 		hubs: hubs{by: map[string]*hub{}},
 	}, nil
 }

@@ -129,7 +129,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	s := &Server{
-		config: c, log: c.Logger, facts: execution.NewFacts(c.Bus.JS), store: definitions.New(c.DB),
+		config: c, log: c.Logger, facts: execution.NewGroupedFacts(c.Bus), store: definitions.New(c.DB),
 		history: history.New(c.DB), logs: output,
 		streams: make(chan struct{}, maxStreams), installing: make(chan struct{}, 1), metrics: newMetrics(c.Registry), demands: map[string]demand{},
 		accounts: account.New(c.DB), audit: audit.New(c.DB), limits: newLimits(c), oidc: newProvider(c.OIDC), anchor: make(chan struct{}, 1),

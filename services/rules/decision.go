@@ -166,16 +166,8 @@ func (s *Service) record(ctx context.Context, ds []streams.Decision) error {
 		}
 		msgs = append(msgs, m)
 	}
-	if len(msgs) >= togetherFrom {
-		_, err := s.Bus.PublishBatch(ctx, msgs)
-		return err
-	}
-	for _, m := range msgs {
-		if _, err := s.Bus.JS.PublishMsg(ctx, m); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := s.store.Publish(ctx, msgs...)
+	return err
 }
 
 func decisionMessage(d streams.Decision) (*nats.Msg, error) {

@@ -12,13 +12,8 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// Together: from how many messages on an atomic batch takes less time than storing one after the other (measured
-// with pkg/bus's benchmark: a batch takes as long as some thirty single ones, whatever its size), and how many
-// bytes the parameters of executions that are requested together may take.
-const (
-	togetherFrom  = 32
-	togetherBytes = 1 << 20
-)
+// togetherBytes is how many bytes the parameters of executions that are requested together may take.
+const togetherBytes = 1 << 20
 
 // requestAll requests the executions of a burst in order, and ends those in whose places they come.
 func (s *Service) requestAll(ctx context.Context, b *burst) error {
@@ -31,8 +26,8 @@ func (s *Service) requestAll(ctx context.Context, b *burst) error {
 // requestWanted requests all together when none of them can exist; one by one when that is refused, because some
 // were requested before.
 func (s *Service) requestWanted(ctx context.Context, b *burst) error {
-	if together := b.requests(); len(together) >= togetherFrom {
-		err := s.facts.RequestNew(ctx, s.Bus, together)
+	if together := b.requests(); s.store.Pays(len(together)) {
+		err := s.facts.RequestNew(ctx, s.store, together)
 		if err == nil {
 			return nil
 		}

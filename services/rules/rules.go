@@ -52,6 +52,7 @@ type Config struct {
 type Service struct {
 	Config
 	facts   *execution.Facts
+	store   *bus.Group // what goes to the bus in bursts
 	history *history.Store
 	metrics *metrics
 	once    jetstream.KeyValue // bucket ONCE; the active copy opens it when it begins to decide
@@ -72,7 +73,7 @@ func New(c Config) (*Service, error) {
 		return nil, fmt.Errorf("rules: register metrics: %w", err)
 	}
 	return &Service{
-		Config: c, facts: execution.NewFacts(c.Bus.JS), history: history.New(c.DB), metrics: m,
+		Config: c, facts: execution.NewFacts(c.Bus.JS), store: c.Bus.NewGroup(), history: history.New(c.DB), metrics: m,
 		definitions: definitions.New(c.DB), ready: make(chan struct{}),
 	}, nil
 }

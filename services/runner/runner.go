@@ -123,7 +123,7 @@ func New(c Config) (*Runner, error) {
 		return nil, fmt.Errorf("runner: %w", err)
 	}
 	r := &Runner{
-		Config: c, log: c.Logger.With(slog.String(logging.Service, "runner")), facts: execution.NewFacts(c.Bus.JS),
+		Config: c, log: c.Logger.With(slog.String(logging.Service, "runner")), facts: execution.NewGroupedFacts(c.Bus),
 		metrics: newMetrics(c.Registerer), slots: newSlots(c.Slots), started: time.Now().UTC(),
 		join: make(chan string), joined: map[string]bool{},
 	}
