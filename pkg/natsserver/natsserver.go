@@ -58,6 +58,7 @@ type Server struct {
 	srv     *server.Server
 	revoked int    // how many users srv was told of that must not come in
 	addr    string // as listened on: port 0 stays what it became
+	staging string // folder in memory where batches are staged; "" if there is none
 }
 
 // Start starts a server and returns when it takes connections.
@@ -88,6 +89,7 @@ func (s *Server) Restart() error {
 	defer s.mu.Unlock()
 	s.stop()
 	s.clearFault()
+	s.unstage()
 	opts, err := s.options()
 	if err != nil {
 		return err
@@ -105,6 +107,7 @@ func (s *Server) Restart() error {
 		return err
 	}
 	s.srv, s.revoked = srv, 0
+	s.stage() // the server has removed what was there
 	if a, ok := srv.Addr().(*net.TCPAddr); ok && s.addr != "" {
 		host, _, _ := net.SplitHostPort(s.addr)
 		s.addr = net.JoinHostPort(host, strconv.Itoa(a.Port))
@@ -198,6 +201,7 @@ func (s *Server) stop() {
 	s.srv.Shutdown()
 	s.srv.WaitForShutdown()
 	s.srv = nil
+	s.unstage()
 }
 
 // URL is where clients connect, empty for a server of this process only.

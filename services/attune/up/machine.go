@@ -181,7 +181,13 @@ func (m *machine) startNATS(run, ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return streams.Ensure(ctx, m.bus.JS, o)
+	if err := streams.Ensure(ctx, m.bus.JS, o); err != nil || m.nats == nil {
+		return err
+	}
+	if !m.nats.Stage() {
+		m.log.InfoContext(ctx, "no file system in memory: bursts are slower, since batches are staged on the disk")
+	}
+	return nil
 }
 
 // streamOptions keeps the streams of an embedded server to a part of its volume: a stream at its limit gives
