@@ -30,7 +30,7 @@ type Launcher struct {
 	environ string
 	sandbox *sandbox.Sandbox
 	log     *slog.Logger
-	rooms   rooms
+	rooms   *rooms
 	stop    chan struct{}  // closed by Close
 	done    sync.WaitGroup // the goroutines that New started
 
@@ -128,6 +128,7 @@ func (l *Launcher) tidyLoop() {
 			return
 		case <-tick.C:
 			l.tidy()
+			l.thinRooms()
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,14 @@ import (
 	"github.com/attune/attune/pkg/sandbox"
 )
 
-// spareRooms is how many rooms are made in advance: to make one takes about as long as to start a program.
-const spareRooms = 4
+const (
+	// spareRooms is how many rooms are made in advance: to make one takes about as long as to start a program.
+	spareRooms = 4
+	// usedRooms is how many rooms wait that a program has left as it found them.
+	usedRooms = 64
+	// roomUses is how many programs have a room one after the other.
+	roomUses = 100
+)
 
 // retryRoom is how long nothing is made in advance after a room could not be made.
 const retryRoom = time.Second
@@ -25,16 +32,22 @@ var errNoSandbox = errors.New("the launcher has no sandbox")
 // room is a namespace in which one program runs. A nil room is none.
 type room struct {
 	*sandbox.Room
-	mark mark // of its first process, and of the program that comes into it
+	mark mark // of its first process, and of the programs that come into it
+	uses int  // programs that had it
+	over bool // it was killed, and ends
 }
 
 // rooms are those that wait for a program.
 type rooms struct {
-	spare   chan *room
+	spare   chan *room // made in advance
+	used    chan *room // left as they were found
+	taken   atomic.Bool
 	leaving *sync.WaitGroup // rooms that are being dissolved
 }
 
-func newRooms() rooms { return rooms{spare: make(chan *room, spareRooms), leaving: &sync.WaitGroup{}} }
+func newRooms() *rooms {
+	return &rooms{spare: make(chan *room, spareRooms), used: make(chan *room, usedRooms), leaving: &sync.WaitGroup{}}
+}
 
 // prepareRooms keeps rooms ready.
 func (l *Launcher) prepareRooms() {
@@ -111,18 +124,69 @@ func (l *Launcher) enter(r *run) (err error) {
 	return nil
 }
 
-// takeRoom gives a spare room that shows what rooms have to show by now, or a fresh one.
+// takeRoom gives a room that waits and shows what rooms have to show by now, or a fresh one.
 func (l *Launcher) takeRoom() (*room, error) {
+	l.rooms.taken.Store(true)
 	for {
-		select {
-		case r := <-l.rooms.spare:
-			if !l.sandbox.Stale(r.Room) {
-				return r, nil
-			}
-			l.leave(r)
-		default:
+		r := l.rooms.next()
+		if r == nil {
 			return l.newRoom()
 		}
+		if !l.sandbox.Stale(r.Room) && r.stands() {
+			return r, nil
+		}
+		l.leave(r)
+	}
+}
+
+// next gives a room that waits, those first that were used; nil when none does.
+func (q *rooms) next() *room {
+	select {
+	case r := <-q.used:
+		return r
+	default:
+	}
+	select {
+	case r := <-q.spare:
+		return r
+	default:
+		return nil
+	}
+}
+
+// vacate gives back the room of a run that is over. One that was left as it was found waits for another program.
+func (l *Launcher) vacate(r *run) {
+	q := r.room
+	if q == nil {
+		return
+	}
+	if q.uses++; q.uses < roomUses && r.leftNothing() {
+		select {
+		case l.rooms.used <- q:
+			return
+		default:
+		}
+	}
+	l.leave(q)
+}
+
+// leftNothing tells whether a program came, ended by itself, and left its room without a process and a file.
+func (r *run) leftNothing() bool {
+	return !r.Ended.IsZero() && !r.TimedOut && !r.Canceled && !r.Held && r.LeftBehind == 0 && r.room.stands() && !r.room.populated() && r.room.Bare()
+}
+
+// stands tells whether the room's first process, and with it the room, is still there.
+func (r *room) stands() bool { return !r.over && r.Holds(r.PID) }
+
+// thinRooms dissolves one of the used rooms when none was asked for since the last look.
+func (l *Launcher) thinRooms() {
+	if l.rooms.taken.Swap(false) {
+		return
+	}
+	select {
+	case r := <-l.rooms.used:
+		l.leave(r)
+	default:
 	}
 }
 
@@ -163,15 +227,10 @@ const releases = 500
 
 // dissolveRooms ends the spare ones and returns when all have gone.
 func (l *Launcher) dissolveRooms() {
-	for {
-		select {
-		case r := <-l.rooms.spare:
-			l.leave(r)
-		default:
-			l.rooms.leaving.Wait()
-			return
-		}
+	for r := l.rooms.next(); r != nil; r = l.rooms.next() {
+		l.leave(r)
 	}
+	l.rooms.leaving.Wait()
 }
 
 // inner gives what the sandbox knows of.
@@ -188,6 +247,7 @@ func (r *room) holds(pid int) bool { return pid != r.PID && r.Holds(pid) }
 // kill ends everything in the room.
 func (r *room) kill() {
 	if r != nil {
+		r.over = true
 		r.Kill()
 	}
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"syscall"
@@ -92,7 +93,7 @@ func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
 		return Result{}, fmt.Errorf("start %s: %w", s.Path, err)
 	}
 	defer l.forget(r)
-	defer func() { l.leave(r.room); l.release(r.group) }()
+	defer func() { l.vacate(r); l.release(r.group) }()
 	if err := r.start(); err != nil {
 		return Result{}, err
 	}
@@ -127,11 +128,21 @@ func (r *run) spawn(attr *syscall.ProcAttr) error {
 	if r.spec.Sandbox == nil {
 		return spawn(r.spec, attr, r.started)
 	}
-	if err := r.l.enter(r); err != nil {
-		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+	for try := 1; ; try++ {
+		if err := r.l.enter(r); err != nil {
+			return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+		}
+		err := r.spawnInside(attr)
+		if !errors.Is(err, unix.ESRCH) || r.pid != 0 || try == maxRooms {
+			return err
+		}
+		r.l.leave(r.room) // somebody killed its first process
+		r.room = nil
 	}
-	return r.spawnInside(attr)
 }
+
+// maxRooms is how many rooms are tried before a program is not started.
+const maxRooms = 3
 
 func (r *run) started(pid int) {
 	r.pid = pid

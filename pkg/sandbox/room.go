@@ -11,17 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Room is a namespace of processes, mounts and System V objects that one program has for itself. Its first process is
-// a child of this one, does nothing, and takes everything with it when it is killed.
+// Room is a namespace of processes and of mounts that one program at a time has for itself. Its first process is a child
+// of this one, does nothing, and takes everything with it when it is killed. A program in it cannot change what is
+// mounted; when it has left no process and no file, nothing tells the room from a new one, and another may have it.
+// System V objects and message queues cannot be looked for, so the namespace of these is each program's own.
 type Room struct {
 	PID  int // of its first process
 	fd   int // of the same
 	view uint64
-	id   uint64 // of its namespace of processes
+	id   uint64     // of its namespace of processes
+	made [][]string // what was in each of the shared folders when it was made, sorted
 }
 
 // namespacesOfRoom are what a room has for itself.
-const namespacesOfRoom = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC
+const namespacesOfRoom = unix.CLONE_NEWNS | unix.CLONE_NEWPID
 
 // openRooms makes ready what rooms need, where this process may make them.
 func (s *Sandbox) openRooms(c Config) (err error) {
@@ -123,6 +126,7 @@ func (s *Sandbox) build(ready int, born func(pid int)) (*Room, error) {
 	if err := s.arrange(); err != nil {
 		return nil, err
 	}
+	room.made = listShared("")
 	out := uintptr(ready)
 	room.PID, err = syscall.ForkExec("/proc/self/fd/3", []string{initName}, &syscall.ProcAttr{ // other numbers a fork may use itself
 		Dir: "/", Files: []uintptr{out, out, out, uintptr(program)}, Sys: &syscall.SysProcAttr{Setsid: true},
@@ -148,7 +152,34 @@ func (r *Room) enter() error {
 	if err := unix.Setns(r.fd, namespacesOfRoom); err != nil {
 		return fmt.Errorf("enter room: %w", err)
 	}
+	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+		return fmt.Errorf("enter room: unshare: %w", err)
+	}
 	return nil
+}
+
+// Bare tells whether the folders in which a program may leave files hold what they held when the room was made. What
+// else it could write to is not the room's. It is to be asked when no process but the first is in the room.
+func (r *Room) Bare() bool {
+	root := "/proc/" + strconv.Itoa(r.PID) + "/root"
+	return slices.EqualFunc(listShared(root), r.made, slices.Equal)
+}
+
+// listShared lists what is in the shared folders. What lies deeper is of this process, and no program may change it.
+func listShared(root string) (all [][]string) {
+	for _, path := range shared {
+		var names []string
+		if dir, err := os.Open(root + path); err == nil { // not every machine has each
+			names, err = dir.Readdirnames(-1)
+			if err != nil {
+				names = []string{err.Error()} // it is taken for another
+			}
+			_ = dir.Close() // it was only read
+		}
+		slices.Sort(names)
+		all = append(all, names)
+	}
+	return all
 }
 
 // Holds tells whether a process is in the room.

@@ -1,0 +1,4 @@
+package process
+
+// RoomUses is how many programs have a room one after the other.
+const RoomUses = roomUses
