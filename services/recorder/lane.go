@@ -67,7 +67,6 @@ func (l *lane[T]) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer s.messages.Stop()
 	if err := l.catchUp(ctx, s); err != nil {
 		return err
 	}

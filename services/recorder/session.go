@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/streams"
 )
 
@@ -20,10 +21,13 @@ const (
 	// linger is how long a batch waits for more after its first message.
 	linger = 10 * time.Millisecond
 	// busyFrom is the size from which a batch tells of load, for more than one execution makes that many facts at
-	// once. Such a batch waits busyLinger longer: each one is a transaction that the disk, and so everybody else,
-	// waits for.
+	// once. Then messages are no longer waited for: they gather at the server for busyLinger and come together. Each
+	// batch is a transaction that the disk, and so everybody else, waits for, and each message that comes by
+	// itself wakes this process up.
 	busyFrom   = 5
-	busyLinger = 50 * time.Millisecond
+	busyLinger = 60 * time.Millisecond
+	// burst is how long those that are there have to come.
+	burst = 2 * time.Millisecond
 )
 
 // session is one connection to a durable consumer. Sequences of a stream mean nothing in another that took its
@@ -32,7 +36,7 @@ type session struct {
 	stream     jetstream.Stream
 	epoch      int64
 	consumer   jetstream.Consumer
-	messages   jetstream.MessagesContext
+	last       int // messages in the batch before
 	conn       *nats.Conn
 	reconnects uint64 // of the connection, when the stream was last verified
 }
@@ -47,11 +51,6 @@ func (l *lane[T]) open(ctx context.Context) (*session, error) {
 	s.epoch = epochOf(s.stream.CachedInfo())
 	if s.consumer, err = s.stream.CreateOrUpdateConsumer(ctx, streams.RecorderConsumerConfig()); err != nil {
 		return nil, fmt.Errorf("open consumer of %s: %w", l.stream, err)
-	}
-	s.messages, err = s.consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(maxBatch, maxBatchBytes),
-		jetstream.WithMessagesErrOnMissingHeartbeat(false))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", l.stream, err)
 	}
 	return s, nil
 }
@@ -76,51 +75,45 @@ func (s *session) verify(ctx context.Context) error {
 	return nil
 }
 
-// collect waits for messages and takes what comes within the linger. At the end of ctx it gives what has
-// arrived already, together with the error.
-func (s *session) collect(ctx context.Context) ([]jetstream.Msg, error) {
-	first, err := s.messages.Next(jetstream.NextContext(ctx))
+// collect waits for a message and takes what comes within the linger. While there is load it takes what has come since
+// the batch before. At the end of ctx it gives what has arrived already, together with the error.
+func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error) {
+	defer func() { s.last = len(batch) }()
+	switch {
+	case s.last == maxBatch: // there is more
+	case s.last >= busyFrom:
+		lifecycle.Pause(ctx, busyLinger)
+	default:
+		batch, err = s.take(1, jetstream.FetchContext(ctx))
+		if len(batch) == 0 || err != nil || ctx.Err() != nil {
+			break
+		}
+		lifecycle.Pause(ctx, linger)
+	}
+	if err == nil && ctx.Err() == nil && (len(batch) > 0 || s.last >= busyFrom) {
+		var more []jetstream.Msg
+		more, err = s.take(maxBatch-len(batch), jetstream.FetchMaxWait(burst), jetstream.FetchMaxBytes(maxBatchBytes))
+		batch = append(batch, more...)
+	}
 	if ctx.Err() != nil {
-		return s.rest(first), context.Cause(ctx)
+		err = context.Cause(ctx)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("next message: %w", err)
-	}
-	batch, size, until := []jetstream.Msg{first}, len(first.Data()), time.Now().Add(linger)
-	for len(batch) < maxBatch && size < maxBatchBytes {
-		left := time.Until(until)
-		if left <= 0 {
-			break
-		}
-		m, err := s.messages.Next(jetstream.NextMaxWait(left))
-		if errors.Is(err, nats.ErrTimeout) {
-			break
-		}
-		if err != nil {
-			return batch, fmt.Errorf("next message: %w", err)
-		}
-		batch, size = append(batch, m), size+len(m.Data())
-		if len(batch) == busyFrom {
-			until = until.Add(busyLinger)
-		}
-	}
-	return batch, nil
+	return batch, err
 }
 
-// rest stops asking for messages and gives those that have arrived: they would be away for as long as the
-// consumer waits for an acknowledgement.
-func (s *session) rest(first jetstream.Msg) (batch []jetstream.Msg) {
-	if first != nil {
-		batch = append(batch, first)
+// take asks for messages. That there are none is no error.
+func (s *session) take(most int, opts ...jetstream.FetchOpt) (batch []jetstream.Msg, err error) {
+	found, err := s.consumer.Fetch(most, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	s.messages.Drain()
-	for {
-		m, err := s.messages.Next()
-		if err != nil {
-			return batch // it is closed, as asked
-		}
+	for m := range found.Messages() {
 		batch = append(batch, m)
 	}
+	if err := found.Error(); err != nil && !errors.Is(err, jetstream.ErrNoHeartbeat) {
+		return batch, fmt.Errorf("fetch: %w", err)
+	}
+	return batch, nil
 }
 
 // catchUp projects what a recorder that died had taken and not acknowledged. The consumer delivers it again
