@@ -1,14 +1,17 @@
 package recorder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lifecycle"
@@ -20,7 +23,9 @@ const (
 	// maxSwept is how many executions' facts are deleted before that is noted.
 	maxSwept = 200
 	// sweepers is how many deletions are under way at once; more would only crowd out publishers.
-	sweepers = 4
+	sweepers = 8
+	// deleteSubject is where the server is asked to delete a message of EXECUTIONS.
+	deleteSubject = "$JS.API.STREAM.MSG.DELETE." + streams.Executions
 )
 
 // sweep deletes the facts of executions that ended long enough ago. What is to be deleted is derived from the
@@ -53,7 +58,7 @@ func (r *Recorder) sweepAll(ctx context.Context) error {
 		if err != nil || len(left) == 0 {
 			return err
 		}
-		if err := deleteFacts(ctx, stream, left); err != nil {
+		if err := r.deleteFacts(ctx, stream, left); err != nil {
 			return err
 		}
 		if err := r.history.Swept(ctx, epoch, left); err != nil || len(left) < maxSwept {
@@ -62,20 +67,58 @@ func (r *Recorder) sweepAll(ctx context.Context) error {
 	}
 }
 
-func deleteFacts(ctx context.Context, stream jetstream.Stream, left []history.Leftover) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(sweepers)
-	for _, l := range left {
-		g.Go(func() error {
-			for _, seq := range l.Seqs {
-				if err := deleteFact(ctx, stream, uint64(seq)); err != nil {
-					return fmt.Errorf("delete fact %d of execution %s: %w", seq, l.ID, err)
-				}
-			}
-			return nil
-		})
+// deleteFacts deletes messages without waiting for the answer to each: that would cost more than all of the rest.
+func (r *Recorder) deleteFacts(ctx context.Context, stream jetstream.Stream, left []history.Leftover) error {
+	conn := r.Bus.Conn
+	inbox := conn.NewInbox()
+	answers, err := conn.SubscribeSync(inbox + ".*")
+	if err != nil {
+		return fmt.Errorf("delete facts: %w", err)
 	}
-	return g.Wait()
+	defer func() { _ = answers.Unsubscribe() }() // it ends with the connection in any case
+	asked := 0
+	for _, l := range left {
+		for _, seq := range l.Seqs {
+			request := fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq)
+			if err := conn.PublishRequest(deleteSubject, inbox+"."+strconv.FormatInt(seq, 10), request); err != nil {
+				return fmt.Errorf("delete fact %d of execution %s: %w", seq, l.ID, err)
+			}
+			if asked++; asked < sweepers {
+				continue
+			}
+			if err := awaitDeleted(ctx, stream, answers); err != nil {
+				return err
+			}
+			asked--
+		}
+	}
+	for range asked {
+		if err := awaitDeleted(ctx, stream, answers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitDeleted takes the next answer. Where that is not that the message is deleted it is deleted in the careful way.
+func awaitDeleted(ctx context.Context, stream jetstream.Stream, answers *nats.Subscription) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	m, err := answers.NextMsgWithContext(ctx)
+	if err != nil {
+		return fmt.Errorf("delete facts: %w", err)
+	}
+	if bytes.Contains(m.Data, []byte(`"success":true`)) {
+		return nil
+	}
+	seq, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 10, 64)
+	if err == nil {
+		err = deleteFact(ctx, stream, seq)
+	}
+	if err != nil {
+		return fmt.Errorf("delete fact %d: %w", seq, err)
+	}
+	return nil
 }
 
 // deleteFact deletes a message, and is content when it is gone already.
