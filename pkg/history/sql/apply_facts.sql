@@ -37,6 +37,7 @@ ON CONFLICT (id, requested_at) DO UPDATE SET
     stream_epoch = greatest(e.stream_epoch, excluded.stream_epoch),
     fact_seqs = CASE WHEN excluded.stream_epoch > e.stream_epoch THEN excluded.fact_seqs
                      WHEN excluded.stream_epoch < e.stream_epoch THEN e.fact_seqs
+                     WHEN e.fact_seqs[cardinality(e.fact_seqs)] < excluded.fact_seqs[1] THEN e.fact_seqs || excluded.fact_seqs
                      ELSE union_seqs(e.fact_seqs, excluded.fact_seqs) END,
     recorded_at = now()
 WHERE (excluded.attempt, execution_rank(excluded.status)) > (e.attempt, execution_rank(e.status))
