@@ -48,6 +48,7 @@ type part struct {
 	name    string
 	cmd     *exec.Cmd
 	reports chan report
+	ended   chan struct{} // closed when the process has ended
 }
 
 // launch starts this program once more as one of its parts.
@@ -61,18 +62,32 @@ func launch(name, dir string, args ...string) (*part, error) {
 		return nil, err
 	}
 	defer log.Close()
-	p := &part{name: name, cmd: exec.Command(self, args...), reports: make(chan report, 64)}
+	p := &part{name: name, cmd: exec.Command(self, args...), reports: make(chan report, 64), ended: make(chan struct{})}
 	p.cmd.Stderr = log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
+	started := make(chan error, 1)
+	go p.own(started)
+	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go p.read(out)
 	return p, nil
+}
+
+// own starts the process from a thread that lives as long as it does: the kernel kills the process when that thread
+// ends, which it does with this program, however that dies.
+func (p *part) own(started chan<- error) {
+	runtime.LockOSThread() // the thread ends with this goroutine
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = p.cmd.Wait() // it says that it was killed
+	}
+	close(p.ended)
 }
 
 func (p *part) read(out io.Reader) {
@@ -128,7 +143,7 @@ func (p *part) kill() error {
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", p.name, err)
 	}
-	_ = p.cmd.Wait() // it says that it was killed
+	<-p.ended
 	return nil
 }
 

@@ -24,7 +24,7 @@ func (o Options) settings() string {
 func (f flow) add(run *figure.Run, o Options) {
 	name := plural(f.Queues)
 	if f.Waiting > 0 {
-		name += ", " + figure.Number(float64(f.Waiting)) + " waiting"
+		name += ", " + figure.Count(f.Waiting) + " waiting"
 	}
 	for _, x := range []struct {
 		name, unit string
@@ -44,7 +44,7 @@ func plural(queues int) string {
 	if queues == 1 {
 		return "1 queue"
 	}
-	return figure.Number(float64(queues)) + " queues"
+	return figure.Count(queues) + " queues"
 }
 
 // allowed is the rate at which the processors would be used up, if nobody else wanted them and nothing waited for
@@ -61,7 +61,7 @@ func (g gap) add(run *figure.Run, o Options) {
 
 // add adds what a long line gave.
 func (s stock) add(run *figure.Run, o Options) {
-	name := figure.Number(float64(s.Waiting)) + " waiting: "
+	name := figure.Count(s.Waiting) + " waiting: "
 	for _, x := range []struct {
 		name, unit string
 		value      float64
