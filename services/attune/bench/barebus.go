@@ -92,17 +92,23 @@ func (b *bareBus) forkExec(ctx context.Context, program string, n int) (bareOutc
 }
 
 func (b *bareBus) publish(ctx context.Context, n int) error {
-	for range n {
-		if _, err := b.bus.JS.PublishAsync(bareSubject, []byte(`{}`)); err != nil {
+	stored := make([]jetstream.PubAckFuture, n)
+	for i := range stored {
+		var err error
+		if stored[i], err = b.bus.JS.PublishAsync(bareSubject, []byte(`{}`)); err != nil {
 			return err
 		}
 	}
-	select {
-	case <-b.bus.JS.PublishAsyncComplete():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	for _, one := range stored {
+		select {
+		case <-one.Ok():
+		case err := <-one.Err():
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // workOff does the work of one message.

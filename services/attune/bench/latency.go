@@ -25,6 +25,12 @@ const restBetween = 25 * time.Millisecond
 // beaconPatience bounds the wait for one program to say that it runs.
 const beaconPatience = 30 * time.Second
 
+// Plots that compare all ways.
+var (
+	halfPlot = figure.Plot{Name: "latency-p50", Title: "Until the first instruction of a static program, one at a time: p50", Y: "ms"}
+	mostPlot = figure.Plot{Name: "latency-p99", Title: "Until the first instruction of a static program, one at a time: p99", Y: "ms"}
+)
+
 // way is one way in which a program is started.
 type way struct {
 	name string
@@ -166,6 +172,8 @@ func addWays(run *figure.Run, ways []*way) {
 				run.Ratio(w.name+", p50", bare.name, p50, figure.Quantile(bare.took, 0.50), "")
 			}
 		}
+		run.Bar(halfPlot, w.name, p50)
+		run.Bar(mostPlot, w.name, p99)
 		run.Add(figure.Figure{Name: w.name + " to first instruction, p50", Unit: "ms"}, p50)
 		run.Add(figure.Figure{Name: w.name + " to first instruction, p99", Unit: "ms"}, p99)
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
@@ -18,25 +17,31 @@ const (
 	perExecution  = 200 * time.Millisecond
 )
 
-// settleTick is how often the recorder is asked whether it has everything.
-const settleTick = 2 * time.Millisecond
+// settleTick is how often history is asked whether it has everything.
+const settleTick = 5 * time.Millisecond
 
 // outcome is what a burst gave.
 type outcome struct {
-	rate float64 // executions per second, from the first event to the last end
-	lag  time.Duration
-	cost usage // of all of them, until history had them
+	rate  float64       // executions per second, from the first event to the last end
+	lag   time.Duration // from the last end until history has everything
+	whole time.Duration // from the first event until then
+	cost  usage         // of all of them, until history had them
 }
 
-// burst publishes n events at once, each of the next of some triggers of the benchmark's pack, waits for the ends of
-// their executions, and then for history to have all that happened.
+// burst publishes n events at once, each of the next of some triggers of the benchmark's pack.
 func (in *instance) burst(ctx context.Context, n int, triggers ...string) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, max(burstPatience, time.Duration(n)*perExecution))
-	defer cancel()
 	subjects, err := eventSubjects(triggers)
 	if err != nil {
 		return outcome{}, err
 	}
+	return in.publishBurst(ctx, n, func(i int) (string, []byte) { return subjects[i%len(subjects)], []byte(`{}`) })
+}
+
+// publishBurst publishes n events at once, waits for the ends of their executions, and then for history to have all
+// that happened.
+func (in *instance) publishBurst(ctx context.Context, n int, event func(i int) (subject string, payload []byte)) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, max(burstPatience, time.Duration(n)*perExecution))
+	defer cancel()
 	ends, stop, err := in.ends(n)
 	if err != nil {
 		return outcome{}, err
@@ -46,7 +51,7 @@ func (in *instance) burst(ctx context.Context, n int, triggers ...string) (outco
 	before := in.usage()
 	began := time.Now()
 	for i := range n {
-		if err := in.bus.Conn.Publish(subjects[i%len(subjects)], []byte(`{}`)); err != nil {
+		if err := in.bus.Conn.Publish(event(i)); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -54,10 +59,12 @@ func (in *instance) burst(ctx context.Context, n int, triggers ...string) (outco
 		return outcome{}, err
 	}
 	ended := time.Now()
-	if err := in.settled(ctx); err != nil {
+	if err := in.recorded(ctx, endedSince, began, n); err != nil {
 		return outcome{}, err
 	}
-	return outcome{rate: float64(n) / ended.Sub(began).Seconds(), lag: time.Since(ended), cost: in.usage().minus(before)}, nil
+	return outcome{
+		rate: float64(n) / ended.Sub(began).Seconds(), lag: time.Since(ended), whole: time.Since(began), cost: in.usage().minus(before),
+	}, nil
 }
 
 func eventSubjects(triggers []string) (all []string, err error) {
@@ -109,36 +116,30 @@ func await(ctx context.Context, ends <-chan end, n int) error {
 	return nil
 }
 
-// settled waits until the recorder has written everything to PostgreSQL: it acknowledges what is committed.
-func (in *instance) settled(ctx context.Context) error {
-	for _, stream := range []string{streams.Events, streams.Decisions, streams.Executions} {
-		c, err := in.bus.JS.Consumer(ctx, stream, streams.ConsumerRecorder)
-		if err != nil {
-			return err
-		}
-		if err := drained(ctx, c); err != nil {
-			return fmt.Errorf("history of %s: %w", stream, err)
-		}
-	}
-	return nil
-}
+// Questions to the database: how many executions that were requested since a time have ended, and how many events that
+// came since then are decided. Indexes answer them.
+const (
+	endedSince   = `SELECT count(*) FROM executions WHERE requested_at >= $1 AND ended_at IS NOT NULL`
+	decidedSince = `SELECT count(*) FROM events WHERE received_at >= $1 AND status = 'decided'`
+)
 
-// drained waits until a consumer has nothing left.
-func drained(ctx context.Context, c jetstream.Consumer) error {
-	tick := time.NewTicker(settleTick)
-	defer tick.Stop()
+// recorded waits until PostgreSQL has n of what a question counts. The recorder's acknowledgements are not enough: what
+// was seen on the bus may not be on its stream yet.
+func (in *instance) recorded(ctx context.Context, question string, since time.Time, n int) error {
+	look := time.NewTicker(settleTick)
+	defer look.Stop()
 	for {
-		info, err := c.Info(ctx)
-		if err != nil {
-			return err
+		var have int
+		if err := in.history.db.QueryRow(ctx, question, since).Scan(&have); err != nil {
+			return fmt.Errorf("look into history: %w", err)
 		}
-		if info.NumPending == 0 && info.NumAckPending == 0 {
+		if have >= n {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
+			return fmt.Errorf("history has %d of %d: %w", have, n, ctx.Err())
+		case <-look.C:
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/services/attune/bench/figure"
+	"github.com/attune/attune/services/attune/local"
 	"github.com/attune/attune/streams"
 )
 
@@ -98,7 +99,7 @@ func newOutputSite(ctx context.Context, in *instance, of *session, o outputOptio
 }
 
 func (s *outputSite) launchRunner() error {
-	a, err := awaitAccess(context.Background(), filepath.Join(s.dir, "data", "attune.json"))
+	a, err := local.Read(s.data())
 	if err != nil {
 		return err
 	}

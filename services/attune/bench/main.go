@@ -22,6 +22,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -46,7 +47,9 @@ type mode struct {
 var modes = []mode{
 	{"throughput", "executions per second, as a share of bare fork and exec", 5, throughputMode},
 	{"latency", "from an event to the first instruction of an action", 5, latencyMode},
-	{"idle", "what many actions and no work take", 1, idleMode},
+	{"events", "events that lead to decisions only, and rules that are not asked", 5, eventsMode},
+	{"growth", "what an execution costs with many stored and over many queues", 3, growthMode},
+	{"idle", "what many actions and rules take without work", 3, idleMode},
 	{"starts", "what a start of a program costs, with and without a sandbox", 5, startsMode},
 	{"logs", "what output costs", 3, logsMode},
 	{"packs", "installing a pack, against the same by hand", 3, packsMode},
@@ -61,7 +64,7 @@ var errUsage = errors.New("usage")
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := dispatch(ctx, os.Args[1:])
+	err := dispatch(ctx, os.Args[1:], os.Stdout)
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errUsage):
@@ -74,19 +77,22 @@ func main() {
 }
 
 // dispatch does what the arguments say.
-func dispatch(ctx context.Context, args []string) error {
+func dispatch(ctx context.Context, args []string, w io.Writer) error {
 	if scale.IsPart(args) {
-		return scale.Part(ctx, args, os.Stdout)
+		return scale.Part(ctx, args, w)
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("%w: bench MODE [flags]\n%s", errUsage, list())
 	}
-	if args[0] == "all" {
-		return all(ctx, args)
+	switch args[0] {
+	case "all":
+		return all(ctx, args, w)
+	case "report":
+		return report(args[1:])
 	}
 	for _, m := range modes {
 		if m.name == args[0] {
-			return one(ctx, m, args)
+			return one(ctx, m, args, w)
 		}
 	}
 	return fmt.Errorf("%w: there is no mode %q\n%s", errUsage, args[0], list())
@@ -98,12 +104,14 @@ func list() string {
 		fmt.Fprintf(&b, "  %-20s %s\n", m.name, m.about)
 	}
 	fmt.Fprintf(&b, "  %-20s every mode, with its defaults\n", "all")
+	fmt.Fprintf(&b, "  %-20s write the figures of a file into a document: report FILE.json FILE.md\n", "report")
 	b.WriteString("`bench MODE -h` lists the flags of a mode.")
 	return b.String()
 }
 
 // common are the flags that every mode has.
 type common struct {
+	w      io.Writer // takes the tables
 	rounds int
 	json   string
 	binary string
@@ -116,8 +124,8 @@ func (c *common) flags(f *flag.FlagSet, rounds int) {
 }
 
 // one measures one mode.
-func one(ctx context.Context, m mode, args []string) error {
-	var c common
+func one(ctx context.Context, m mode, args []string, w io.Writer) error {
+	c := common{w: w}
 	f := flag.NewFlagSet("bench "+m.name, flag.ContinueOnError)
 	c.flags(f, m.rounds)
 	do := m.define(f)
@@ -131,8 +139,8 @@ func one(ctx context.Context, m mode, args []string) error {
 }
 
 // all measures every mode with its defaults.
-func all(ctx context.Context, args []string) error {
-	var c common
+func all(ctx context.Context, args []string, w io.Writer) error {
+	c := common{w: w}
 	f := flag.NewFlagSet("bench all", flag.ContinueOnError)
 	c.flags(f, 0)
 	if err := f.Parse(args[1:]); err != nil {

@@ -32,6 +32,8 @@ const (
 	triggerTiny = "mark" // the program that sends a beacon, as an action without a limit
 	triggerLine = "line" // a program that prints a line
 	triggerHook = "hook" // the same as triggerTiny, by webhook
+
+	triggerKeyed = "keyed" // one at a time for each key
 )
 
 // spread is how many actions with a limit of 1 the pack has.
@@ -66,6 +68,10 @@ func writePack(dir string, beacons netip.AddrPort) (string, error) {
 		"actions/line.yaml":  "description: Print a line.\nruntime: shell\nentry_point: line.sh\nvariables: false\n",
 		"actions/line.sh":    "#!/bin/sh\necho this is the one line of output\n",
 		"actions/noop.sh":    string(noop),
+
+		"triggers/keyed.yaml": "description: Run bench.keyed.\n",
+		"rules/keyed.yaml":    "trigger: bench.keyed\naction: bench.keyed\nparameters: {key: \"${{ event.payload.key }}\"}\n",
+		"actions/keyed.yaml":  "description: Do nothing, one at a time for each key.\nruntime: shell\nentry_point: noop.sh\nconcurrency: {limit: 1, key: params.key}\nparameters:\n  type: object\n  properties: {key: {type: string}}\n",
 	}
 	for _, name := range spreadTriggers() {
 		files["triggers/"+name+".yaml"] = "description: Run bench." + name + ".\n"

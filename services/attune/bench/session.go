@@ -35,7 +35,7 @@ func (c common) perform(ctx context.Context, m mode, do measure, dir string, arg
 		return err
 	}
 	s.run.Seconds, s.run.Machine.LoadAfter = time.Since(began).Round(time.Second).Seconds(), figure.Load()
-	s.run.Print(os.Stdout)
+	s.run.Print(c.w)
 	if c.json == "" {
 		return nil
 	}
@@ -50,6 +50,18 @@ func keepRun(file string, run *figure.Run) error {
 	}
 	report.Put(run)
 	return report.Write(file)
+}
+
+// report writes the figures of a file into a document.
+func report(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%w: bench report FILE.json FILE.md", errUsage)
+	}
+	r, err := figure.Read(args[0])
+	if err != nil {
+		return err
+	}
+	return r.Document(args[1])
 }
 
 // command gives the arguments as somebody would type them, without what says nothing about the figures.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/attune/attune/services/attune/bench/figure"
@@ -11,6 +12,9 @@ import (
 
 // relaxed is the setting with which servers acknowledge what is not on disk yet.
 const relaxed = "ATTUNE_SYNC=interval"
+
+// ratePlot compares all rates.
+var ratePlot = figure.Plot{Name: "throughput", Title: "Executions of core.noop's program per second", Y: "executions per second"}
 
 // throughput is the measurement of executions per second.
 type throughput struct {
@@ -134,13 +138,22 @@ func suffix(settings string) string {
 	return ", relaxed"
 }
 
+// bar draws a rate, unless it is of the static program: bare, it is many times as fast as all others.
+func (t *throughput) bar(name string, rate float64) {
+	if !strings.Contains(name, "static program") {
+		t.run.Bar(ratePlot, name, rate)
+	}
+}
+
 func (t *throughput) addBare(name, settings string, got bareOutcome) {
 	name = "bare " + name + suffix(settings)
+	t.bar(name, got.rate)
 	t.run.Add(figure.Figure{Name: name, Unit: "/s", Settings: settings}, got.rate)
 	t.run.Add(figure.Figure{Name: name + ": processor time of each", Unit: "µs", Settings: settings}, per(got.cost, t.executions))
 }
 
 func (t *throughput) add(name, settings string, got outcome) {
+	t.bar(name, got.rate)
 	for _, x := range []struct {
 		name, unit string
 		value      float64

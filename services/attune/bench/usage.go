@@ -39,8 +39,8 @@ func (in *instance) usage() usage {
 	root := in.process.Process.Pid
 	u := usage{services: processorTime(root), actions: statOf(root).waited}
 	for _, s := range family(root) {
-		if s.name == databaseProgram {
-			u.database += s.used + s.waited
+		if s.name == databaseProgram && s.pid != in.history.pid { // but for what our own questions take
+			u.database += processorTime(s.pid) + s.waited
 		}
 	}
 	return u
@@ -70,16 +70,15 @@ func ownUsage() time.Duration {
 
 // stat is what /proc says of a process.
 type stat struct {
-	pid, parent  int
-	name         string
-	used, waited time.Duration // by itself, and by its children that have ended
+	pid, parent int
+	name        string
+	waited      time.Duration // processor time of its children that have ended
 }
 
 // Fields of /proc/PID/stat, counted after the name.
 const (
 	parentField = 1
-	usedFields  = 11 // user and system
-	lastField   = 14 // the same of children
+	waitedField = 13 // user and system, of children
 )
 
 func statOf(pid int) stat {
@@ -90,12 +89,11 @@ func statOf(pid int) stat {
 	head, rest, _ := strings.Cut(string(b), ") ")
 	_, name, _ := strings.Cut(head, " (")
 	fields := strings.Fields(rest)
-	if len(fields) <= lastField {
+	if len(fields) <= waitedField+1 {
 		return stat{}
 	}
 	number := func(i int) int { n, _ := strconv.Atoi(fields[i]); return n } // the kernel writes numbers
-	time := func(i int) time.Duration { return time.Duration(number(i)+number(i+1)) * tick }
-	return stat{pid: pid, parent: number(parentField), name: name, used: time(usedFields), waited: time(usedFields + 2)}
+	return stat{pid: pid, parent: number(parentField), name: name, waited: time.Duration(number(waitedField)+number(waitedField+1)) * tick}
 }
 
 // family gives all processes below one.

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,8 +93,8 @@ func postgres() string {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		found = append(found, path)
 	}
-	for i := len(found) - 1; i >= 0; i-- {
-		if out, err := exec.Command(found[i], "--version").Output(); err == nil {
+	for _, program := range slices.Backward(found) {
+		if out, err := exec.Command(program, "--version").Output(); err == nil {
 			if words := strings.Fields(string(out)); len(words) > 2 {
 				return words[2]
 			}

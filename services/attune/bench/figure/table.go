@@ -82,12 +82,15 @@ func Number(value float64) string {
 		return strconv.FormatFloat(value, 'f', 0, 64)
 	case size >= 9.995:
 		return strconv.FormatFloat(value, 'f', 1, 64)
-	case size >= 0.1 || size == 0:
+	case size >= 0.0995 || size == 0:
 		return strconv.FormatFloat(value, 'f', 2, 64)
 	default:
 		return strconv.FormatFloat(value, 'g', 2, 64)
 	}
 }
+
+// Count writes a number of things.
+func Count(n int) string { return thousands(strconv.Itoa(n)) }
 
 func thousands(digits string) string {
 	sign := ""
