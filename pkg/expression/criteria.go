@@ -22,7 +22,8 @@ type Criteria struct {
 // part is one of the terms that a top-level && connects.
 type part struct {
 	program
-	paths []path // what it looks at, for explanations
+	paths []path    // what it looks at, for explanations
+	same  *equality // nil: it is none
 }
 
 // NewCriteria compiles a CEL expression over the variable event. Its error is of type Mistakes.
@@ -67,25 +68,52 @@ func newPart(env *cel.Env, whole *cel.Ast, term ast.Expr) (part, error) {
 		return part{}, mistakesOf(issues)
 	}
 	p, err := newProgram(env, checked, variableEvent, text)
-	return part{program: p, paths: pathsOf(checked.NativeRep().Expr())}, err
+	e := checked.NativeRep().Expr()
+	return part{program: p, paths: pathsOf(e), same: equalityOf(e)}, err
 }
 
-// Match tells whether an event fits. When it does not, reason names the part that was false and the values
+// Match tells whether an event fits. When it does not, reason names a part that was false and the values
 // that it looked at. An error (of ErrEvaluation or ErrLimit) means that a part cannot be decided and no other
 // part is false.
 func (c *Criteria) Match(ctx context.Context, event map[string]any) (matched bool, reason string, err error) {
+	open := make([]*part, 0, len(c.parts))
+	for i := range c.parts {
+		p := &c.parts[i]
+		switch fits, known := p.decide(event); {
+		case !known:
+			open = append(open, p)
+		case !fits:
+			return false, p.explain(event), nil
+		}
+	}
+	if len(open) == 0 {
+		return true, "", nil
+	}
+	return matchAll(ctx, open, event)
+}
+
+// matchAll has CEL decide.
+func matchAll(ctx context.Context, parts []*part, event map[string]any) (matched bool, reason string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	for i := range c.parts {
-		ok, partErr := c.parts[i].match(ctx, event)
+	for _, p := range parts {
+		ok, partErr := p.match(ctx, event)
 		if !ok && partErr == nil {
-			return false, c.parts[i].explain(event), nil
+			return false, p.explain(event), nil
 		}
 		if err == nil {
 			err = partErr
 		}
 	}
 	return err == nil, "", err
+}
+
+// decide tells whether the part is true, if that is known without CEL.
+func (p *part) decide(event map[string]any) (fits, known bool) {
+	if p.same == nil {
+		return false, false
+	}
+	return p.same.decide(event)
 }
 
 func (p *part) match(ctx context.Context, event map[string]any) (bool, error) {

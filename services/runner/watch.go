@@ -19,7 +19,7 @@ import (
 // by subscribers before the stream has stored it, and may be refused yet: the state is looked at again soon
 // after a message, then less and less often, and every watchEvery should a message have been missed.
 const (
-	watchAfter = 20 * time.Millisecond
+	watchAfter = 100 * time.Millisecond
 	watchSoon  = 2 * time.Millisecond
 	watchEvery = 15 * time.Second
 )
