@@ -22,8 +22,9 @@ type Criteria struct {
 // part is one of the terms that a top-level && connects.
 type part struct {
 	program
-	paths []path    // what it looks at, for explanations
-	same  *equality // nil: it is none
+	same    *equality // nil: it is none
+	places  []place   // what it looks at, for explanations
+	isFalse string    // the beginning of these
 }
 
 // NewCriteria compiles a CEL expression over the variable event. Its error is of type Mistakes.
@@ -69,7 +70,7 @@ func newPart(env *cel.Env, whole *cel.Ast, term ast.Expr) (part, error) {
 	}
 	p, err := newProgram(env, checked, variableEvent, text)
 	e := checked.NativeRep().Expr()
-	return part{program: p, paths: pathsOf(e), same: equalityOf(e)}, err
+	return part{program: p, same: equalityOf(e), places: placesOf(pathsOf(e), p.text), isFalse: clip(p.text, maxQuoted) + " is false"}, err
 }
 
 // Match tells whether an event fits. When it does not, reason names a part that was false and the values

@@ -20,21 +20,35 @@ const (
 // path is a place in the event that an expression looks at: event.payload.labels[0].name.
 type path []any // of string and int
 
-// explain says why a part is false: its text and the values it looked at.
-func (p *part) explain(event map[string]any) string {
-	var values []string
-	for i, at := range p.paths {
-		if i == maxShown {
-			values = append(values, "...")
-			break
-		}
-		if at.String() != p.text {
-			values = append(values, at.String()+" is "+show(at.in(event)))
+// place is a path that explanations name.
+type place struct {
+	path
+	label string // what stands before its value
+}
+
+// placesOf gives the paths of a part that tell more than its text.
+func placesOf(paths []path, text string) (places []place) {
+	for _, at := range paths {
+		if name := at.String(); name != text {
+			places = append(places, place{at, name + " is "})
 		}
 	}
-	reason := clip(p.text, maxQuoted) + " is false"
-	if len(values) > 0 {
-		reason += ": " + strings.Join(values, ", ")
+	return places
+}
+
+// explain says why a part is false: its text and the values it looked at.
+func (p *part) explain(event map[string]any) string {
+	reason := p.isFalse
+	for i, at := range p.places {
+		if i == 0 {
+			reason += ": "
+		} else {
+			reason += ", "
+		}
+		if i == maxShown {
+			return reason + "..."
+		}
+		reason += at.label + show(at.in(event))
 	}
 	return reason
 }
@@ -77,6 +91,8 @@ func show(v any) string {
 		if len(v) > maxShown {
 			return fmt.Sprintf("a list of %d", len(v))
 		}
+	case json.Number:
+		return clip(string(v), maxShownText)
 	case string:
 		v = clip(v, maxShownText)
 		b, _ := json.Marshal(v) //nolint:errchkjson // a string
