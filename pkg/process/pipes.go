@@ -25,12 +25,14 @@ type pipes struct {
 	outputs []*output // stdout and stderr
 	feeding sync.WaitGroup
 	reading sync.WaitGroup
+	spare   *sparePipes // of a spare only
 }
 
 // input is a pipe that could not take everything before the start.
 type input struct {
 	file *os.File
 	rest []byte
+	done int // bytes of rest that were written; set before feeding is done
 }
 
 // output is a pipe that is read until its end.
@@ -72,15 +74,23 @@ func (p *pipes) addInput(data []byte) error {
 	if err := syscall.SetNonblock(fd[1], true); err != nil {
 		return errors.Join(err, syscall.Close(fd[1]))
 	}
+	in, err := fill(fd[1], data)
+	if in != nil {
+		p.inputs = append(p.inputs, in)
+	}
+	return err
+}
+
+// fill writes what fits into a pipe, and closes it when that was all. Otherwise it gives what remains to be written.
+func fill(fd int, data []byte) (*input, error) {
 	n := 0
 	if len(data) > 0 {
-		n, _ = syscall.Write(fd[1], data) // what it did not take is written later
+		n, _ = syscall.Write(fd, data) // what it did not take is written later
 	}
 	if n = max(n, 0); n == len(data) {
-		return syscall.Close(fd[1])
+		return nil, syscall.Close(fd)
 	}
-	p.inputs = append(p.inputs, &input{file: os.NewFile(uintptr(fd[1]), "|input"), rest: data[n:]})
-	return nil
+	return &input{file: os.NewFile(uintptr(fd), "|input"), rest: data[n:]}, nil
 }
 
 func (p *pipes) addOutput(to io.Writer) error {
@@ -126,8 +136,8 @@ func (p *pipes) closeChild() {
 	p.child = nil
 }
 
-// give has a user own the pipes, who may then open them by their names in /dev as well. 0 is nobody.
-func (p *pipes) give(user uint32) error {
+// own has a user own the pipes, who may then open them by their names in /dev as well. 0 is nobody.
+func (p *pipes) own(user uint32) error {
 	if user == 0 {
 		return nil
 	}
@@ -148,6 +158,7 @@ func (p *pipes) abandon() {
 	for _, out := range p.outputs {
 		_ = out.file.Close() // likewise
 	}
+	p.spare.abandon()
 }
 
 // serve writes and reads in the background.
@@ -162,7 +173,7 @@ func (p *pipes) serve() {
 
 // feed writes the rest. A program need not read its input, so an error is none.
 func (in *input) feed() {
-	_, _ = in.file.Write(in.rest)
+	in.done, _ = in.file.Write(in.rest)
 	_ = in.file.Close() // a pipe has nothing to flush
 }
 

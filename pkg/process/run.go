@@ -85,29 +85,47 @@ type run struct {
 // its time end the program: TERM to all of it, then KILL after the grace; Kill ends it without one. The error is a SpawnError when it
 // could not be started.
 func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
-	r := &run{l: l, spec: s, exited: make(chan struct{})}
-	if r.spec.WaitDelay == 0 {
-		r.spec.WaitDelay = DefaultWaitDelay
-	}
-	if err := l.number(r); err != nil {
-		return Result{}, fmt.Errorf("start %s: %w", s.Path, err)
-	}
-	defer l.forget(r)
-	defer func() { l.vacate(r); l.release(r.group) }()
-	if err := r.start(); err != nil {
+	r, err := l.begin(s, openPipes)
+	if err != nil {
 		return Result{}, err
 	}
+	defer r.leave()
+	r.pipes.serve()
 	r.await(ctx)
 	r.finish()
 	return r.Result, nil
 }
 
-func (r *run) start() (err error) {
-	if r.pipes, err = openPipes(r.spec); err != nil {
+// begin starts a program with the pipes that open makes for it. Nothing is written to them or read from them yet. Who
+// has the run leaves it in the end.
+func (l *Launcher) begin(s Spec, open func(Spec) (*pipes, error)) (*run, error) {
+	r := &run{l: l, spec: s, exited: make(chan struct{})}
+	if r.spec.WaitDelay == 0 {
+		r.spec.WaitDelay = DefaultWaitDelay
+	}
+	if err := l.number(r); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.Path, err)
+	}
+	if err := r.start(open); err != nil {
+		r.leave()
+		return nil, err
+	}
+	return r, nil
+}
+
+// leave gives up what belongs to a run that has ended.
+func (r *run) leave() {
+	r.l.vacate(r)
+	r.l.release(r.group)
+	r.l.forget(r)
+}
+
+func (r *run) start(open func(Spec) (*pipes, error)) (err error) {
+	if r.pipes, err = open(r.spec); err != nil {
 		return &SpawnError{Class: Resources, Path: r.spec.Path, Err: err}
 	}
 	r.Started = time.Now()
-	if err := r.pipes.give(r.spec.Sandbox.Owner()); err != nil {
+	if err := r.pipes.own(r.spec.Sandbox.Owner()); err != nil {
 		r.pipes.abandon()
 		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
 	}
@@ -119,7 +137,6 @@ func (r *run) start() (err error) {
 		return spawnError(r.spec, err)
 	}
 	r.pipes.closeChild()
-	r.pipes.serve()
 	go r.watch()
 	return nil
 }

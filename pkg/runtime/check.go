@@ -111,7 +111,7 @@ func (c *checker) checkEnv(known []string, env map[string]string) {
 
 func (c *checker) checkLaunch(d Definition) {
 	r := d.Run
-	c.checkTexts(whileRunning, slices.Concat([]string{r.Interpreter}, r.Program, r.Function, r.Built, r.Path))
+	c.checkTexts(whileRunning, slices.Concat([]string{r.Interpreter}, r.Program, r.Function, r.Spare, r.Built, r.Path))
 	c.checkEnv(whileRunning, r.Env)
 	if len(r.Program) == 0 && len(d.Detect.Programs) > 0 && d.Name != Container {
 		c.complain("run:", "run.program: say with which arguments a program is run")
@@ -119,7 +119,10 @@ func (c *checker) checkLaunch(d Definition) {
 	if r.Wrapper != "" && !slices.Contains(r.Function, "{wrapper}") {
 		c.complain(r.Wrapper, "run.wrapper: %s is not used: run.function has no {wrapper}", r.Wrapper)
 	}
-	if slices.Contains(slices.Concat(r.Program, r.Function), "{wrapper}") && r.Wrapper == "" {
+	if len(r.Spare) > 0 && len(r.Function) == 0 {
+		c.complain("spare:", "run.spare: only functions can wait for their input; say run.function as well")
+	}
+	if slices.Contains(slices.Concat(r.Program, r.Function, r.Spare), "{wrapper}") && r.Wrapper == "" {
 		c.complain("{wrapper}", "run.wrapper: name the file that {wrapper} stands for")
 	}
 	if _, err := fs.Stat(d.folder, r.Wrapper); r.Wrapper != "" && err != nil {

@@ -30,6 +30,7 @@ type Command struct {
 	Folders   []string // before those of PATH
 	Env       []string // beside what every program has
 	Variables bool     // file descriptor 3 is to give the shell variables; see Variables
+	Spare     []string // arguments in the place of Args, of a process that waits for its input; nil: it cannot
 
 	container *container // nil: it runs in none
 }
@@ -82,15 +83,22 @@ func (s *Set) launch(d Definition, at Location, e entryPoint) Command {
 	if d.Run.Interpreter != "" && holds(d.Run.Interpreter) {
 		c.Path = fill.Replace(d.Run.Interpreter)
 	}
-	args := d.Run.Program
-	if e.function != "" {
-		args = d.Run.Function
+	filled := func(args []string) (all []string) {
+		if at.Env != "" {
+			args = slices.Concat(d.Run.Built, args)
+		}
+		for _, arg := range args {
+			all = append(all, fill.Replace(arg))
+		}
+		return all
 	}
-	if at.Env != "" {
-		args = slices.Concat(d.Run.Built, args)
+	if e.function == "" {
+		c.Args = filled(d.Run.Program)
+	} else {
+		c.Args = filled(d.Run.Function)
 	}
-	for _, arg := range args {
-		c.Args = append(c.Args, fill.Replace(arg))
+	if e.function != "" && len(d.Run.Spare) > 0 {
+		c.Spare = filled(d.Run.Spare)
 	}
 	for _, dir := range d.Run.Path {
 		if holds(dir) {

@@ -1,6 +1,9 @@
 package runtime
 
-import "strconv"
+import (
+	"path/filepath"
+	"strconv"
+)
 
 // Identity is what a program may know of its execution without reading its input.
 type Identity struct {
@@ -47,4 +50,12 @@ func (i Identity) strings() []string {
 		"TMPDIR=" + i.WorkDir,
 		"LANG=C.UTF-8",
 	}
+}
+
+// SpareProgram gives what to start for an execution of a command's action that there is not yet. Until its input says
+// which it is, the folder's name stands for its id.
+func (s *Set) SpareProgram(c Command, action, workDir, resultFile string) Program {
+	i := Identity{Execution: filepath.Base(workDir), Action: action, ResultFile: resultFile, WorkDir: workDir}
+	c.Args = c.Spare
+	return s.Program(c, i)
 }
