@@ -63,6 +63,7 @@ const (
 	codeFunction      Code = "E152"
 	codeVariables     Code = "E153"
 	codeContainer     Code = "E154"
+	codeWarm          Code = "E155"
 
 	codeReference    Code = "E160"
 	codeBadReference Code = "E161"

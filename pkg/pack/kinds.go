@@ -38,6 +38,7 @@ func (l *loader) checkAction(d *document) {
 	d.checkSecrets()
 	d.checkTerms()
 	d.checkContainer()
+	d.checkWarm()
 	if d.get("variables") == true {
 		d.checkVariables()
 	}

@@ -120,6 +120,7 @@ var remedies = map[string]string{
 	"rate":              "write rate: 10/m",
 	"resources":         "write resources: {memory: 512m, pids: 100, cpu: 0.5}",
 	"resources.memory":  "write memory: 512m",
+	"warm":              "write warm: 2",
 	"retry":             "write retry: {attempts: 3, delay: 10s}",
 	"retry.attempts":    "it counts the first attempt too; leave retry out for one attempt",
 	"retry.jitter":      "it is the part of the delay that is random, such as 0.2",

@@ -50,6 +50,7 @@ type Action struct {
 	Pool         string          `json:"pool,omitempty"` // runners' pool; "" means DefaultPool
 	RunsOn       RunsOn          `json:"runs_on,omitzero"`
 	Resources    Resources       `json:"resources,omitzero"`
+	Warm         *int            `json:"warm,omitempty"`      // processes of each runner that have the function loaded; nil: as it is used
 	Container    *Container      `json:"container,omitempty"` // of runtime container only, and then required
 }
 

@@ -32,7 +32,6 @@ type pipes struct {
 type input struct {
 	file *os.File
 	rest []byte
-	done int // bytes of rest that were written; set before feeding is done
 }
 
 // output is a pipe that is read until its end.
@@ -173,7 +172,7 @@ func (p *pipes) serve() {
 
 // feed writes the rest. A program need not read its input, so an error is none.
 func (in *input) feed() {
-	in.done, _ = in.file.Write(in.rest)
+	_, _ = in.file.Write(in.rest)
 	_ = in.file.Close() // a pipe has nothing to flush
 }
 

@@ -13,9 +13,9 @@ import (
 )
 
 var (
-	// ErrUnused is returned when a spare ended without having read any of its input: what it was given, nothing has
-	// seen.
-	ErrUnused = errors.New("the program ended before it read its input")
+	// ErrUnused is returned when a spare ended by itself without having said that it read its input: whatever it is to
+	// do, it has not begun.
+	ErrUnused = errors.New("the program ended before it had read its input")
 	// errUsed is returned when a spare is used a second time.
 	errUsed = errors.New("the program has been given its input already")
 )
@@ -25,7 +25,8 @@ var (
 type Spare struct {
 	r     *run
 	ready chan struct{}
-	over  chan struct{} // closed when nobody reads from the pipe of ready any more
+	over  chan struct{} // closed when nobody listens any more to what the program says
+	read  bool          // the program has said that it read its input; to be looked at after over
 	taken atomic.Bool   // by Run or Discard
 }
 
@@ -41,8 +42,9 @@ type Work struct {
 }
 
 // Start starts a program as Run does, but leaves its standard input open. What Work has is not taken from the Spec. The
-// program says on file descriptor 3 that it waits, by anything that it writes there. The spare is to be used or
-// discarded.
+// program writes a byte to file descriptor 3 when it waits, and another when it has read its input, before it does
+// anything with it: of one that has not written the second it is taken for certain that it did nothing. The spare is to
+// be used or discarded.
 func (l *Launcher) Start(s Spec) (*Spare, error) {
 	r, err := l.begin(s, openSparePipes)
 	if err != nil {
@@ -53,14 +55,17 @@ func (l *Launcher) Start(s Spec) (*Spare, error) {
 	return spare, nil
 }
 
-// listen waits until the program says that it waits.
+// listen hears how far the program is.
 func (s *Spare) listen() {
 	defer close(s.over)
-	file := s.r.pipes.spare.ready
-	if n, _ := file.Read(make([]byte, 1)); n > 0 {
-		close(s.ready)
+	file, said := s.r.pipes.spare.says, make([]byte, 1)
+	defer func() { _ = file.Close() }() // it was only read
+	if n, _ := file.Read(said); n == 0 {
+		return
 	}
-	_ = file.Close() // it was only read
+	close(s.ready)
+	n, _ := file.Read(said)
+	s.read = n > 0
 }
 
 // PID is the number of the first process.
@@ -90,7 +95,7 @@ func (s *Spare) Memory() int64 {
 }
 
 // Run gives the program its input and returns when its whole tree of processes has ended, as Launcher.Run does. The
-// error is ErrUnused where the program came to nothing by itself before it had read any of its input.
+// error is ErrUnused where the program ended by itself before it had read its input.
 func (s *Spare) Run(ctx context.Context, w Work) (Result, error) {
 	if s.taken.Swap(true) {
 		return Result{}, errUsed
@@ -109,9 +114,8 @@ func (s *Spare) Run(ctx context.Context, w Work) (Result, error) {
 	}
 	r.await(ctx)
 	r.finish()
-	unused := r.pipes.spare.unread() && !r.TimedOut && !r.Canceled
 	s.stop()
-	if unused {
+	if !s.read && !r.TimedOut && !r.Canceled {
 		return Result{}, ErrUnused
 	}
 	return r.Result, nil
@@ -139,9 +143,10 @@ func (s *Spare) bury() {
 	}
 }
 
-// stop gives up what only a spare has.
+// stop ends listening. Where nothing is left of the program it has said everything.
 func (s *Spare) stop() {
-	_ = s.r.pipes.spare.ready.SetReadDeadline(time.Unix(1, 0)) // it may be closed already
-	<-s.over
-	s.r.pipes.spare.close()
+	if !within(s.over, s.r.spec.WaitDelay) {
+		_ = s.r.pipes.spare.says.SetReadDeadline(time.Unix(1, 0)) // it may be closed already
+		<-s.over
+	}
 }

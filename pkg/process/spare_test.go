@@ -32,18 +32,21 @@ func closed(t *testing.T, what string, c <-chan struct{}) {
 	}
 }
 
-const waits = "echo >&3; exec 3>&-; "
+const (
+	waits = "printf . >&3; "
+	reads = "read -r line; printf . >&3; exec 3>&-; "
+)
 
 func TestASpareWaitsForItsWork(t *testing.T) {
 	t.Parallel()
-	s := spare(t, `echo early; echo first >&2; `+waits+`cat; echo $$; exit 7`)
+	s := spare(t, `echo early; echo first >&2; `+waits+reads+`echo "$line"; echo $$; exit 7`)
 	closed(t, "ready", s.Ready())
 	if s.Memory() < 100<<10 {
 		t.Errorf("it has %d bytes in memory", s.Memory())
 	}
 	var out, errs bytes.Buffer
 	given, began := false, time.Now()
-	input := strings.Repeat("0123456789", 100_000)
+	input := strings.Repeat("0123456789", 20_000) + "\n"
 	res, err := s.Run(t.Context(), process.Work{
 		Stdin: []byte(input), Stdout: &out, Stderr: &errs, Timeout: time.Minute, Given: func() { given = true },
 	})
@@ -63,12 +66,12 @@ func TestASpareWaitsForItsWork(t *testing.T) {
 
 func TestTheTimeOfASpareCountsFromItsWorkOn(t *testing.T) {
 	t.Parallel()
-	s := spare(t, waits+`cat; sleep 1000`)
+	s := spare(t, waits+reads+`sleep 1000`)
 	closed(t, "ready", s.Ready())
 	if res, err := s.Run(t.Context(), process.Work{Timeout: 50 * time.Millisecond, Grace: time.Minute}); err != nil || !res.TimedOut || res.Killed {
 		t.Errorf("%+v, %v", res, err)
 	}
-	s = spare(t, waits+`cat; sleep 1000`)
+	s = spare(t, waits+reads+`sleep 1000`)
 	ctx, cancel := context.WithCancel(t.Context())
 	if res, err := s.Run(ctx, process.Work{Stdin: []byte("x"), Grace: time.Minute, Given: cancel}); err != nil || !res.Canceled {
 		t.Errorf("%+v, %v", res, err)
@@ -77,12 +80,12 @@ func TestTheTimeOfASpareCountsFromItsWorkOn(t *testing.T) {
 
 func TestASpareThatWritesMoreThanItsPipesHoldLosesNothing(t *testing.T) {
 	t.Parallel()
-	s := spare(t, `head -c 300000 /dev/zero | tr '\0' x; head -c 300000 /dev/zero | tr '\0' y >&2; `+waits+`cat`)
+	s := spare(t, `head -c 300000 /dev/zero | tr '\0' x; head -c 300000 /dev/zero | tr '\0' y >&2; `+waits+reads+`echo $line`)
 	var out, errs bytes.Buffer
-	if res, err := s.Run(t.Context(), process.Work{Stdin: []byte("end"), Stdout: &out, Stderr: &errs}); err != nil || res.ExitCode != 0 {
+	if res, err := s.Run(t.Context(), process.Work{Stdin: []byte("end\n"), Stdout: &out, Stderr: &errs}); err != nil || res.ExitCode != 0 {
 		t.Errorf("%+v, %v", res, err)
 	}
-	if out.Len() != 300003 || errs.Len() != 300000 || !strings.HasSuffix(out.String(), "xend") {
+	if out.Len() != 300004 || errs.Len() != 300000 || !strings.HasSuffix(out.String(), "xend\n") {
 		t.Errorf("%d and %d bytes", out.Len(), errs.Len())
 	}
 }
@@ -97,22 +100,19 @@ func TestASpareThatDidNotReadIsUnused(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		script, input string
+		until         string // it is killed when it has written this; "": at once
 		unused        bool
 	}{
-		"before it read":            {waits + "exec sleep 1000", "{}", true},
-		"before it read much":       {waits + "exec sleep 1000", strings.Repeat("x", 1<<20), true},
-		"after it had read":         {waits + "cat; exec sleep 1000", "{}", false},
-		"after it had read of much": {waits + "head -c 10 | cat; exec sleep 1000", strings.Repeat("x", 1<<20), false},
+		"before it read":      {waits + "exec sleep 1000", "{}\n", "", true},
+		"before it read much": {waits + "exec sleep 1000", strings.Repeat("x", 1<<20), "", true},
+		"while it read":       {waits + "head -c 10; exec sleep 1000", strings.Repeat("x", 1<<20), "xx", true},
+		"after it had read":   {waits + reads + "echo $line; exec sleep 1000", "{}\n", "{}", false},
 	} {
 		s := spare(t, tt.script)
 		closed(t, "ready", s.Ready())
 		out := newSync()
-		kill := func() { _ = syscall.Kill(s.PID(), syscall.SIGKILL) }
-		given := kill
-		if !tt.unused {
-			given = func() { go func() { out.waitFor(tt.input[:2]); kill() }() }
-		}
-		res, err := s.Run(t.Context(), process.Work{Stdin: []byte(tt.input), Stdout: out, Given: given})
+		kill := func() { go func() { out.waitFor(tt.until); _ = syscall.Kill(s.PID(), syscall.SIGKILL) }() }
+		res, err := s.Run(t.Context(), process.Work{Stdin: []byte(tt.input), Stdout: out, Given: kill})
 		if errors.Is(err, process.ErrUnused) != tt.unused || !tt.unused && res.Signal != syscall.SIGKILL {
 			t.Errorf("%s: %+v, %v", name, res, err)
 		}

@@ -79,7 +79,7 @@ type Launch struct {
 	Interpreter string            `yaml:"interpreter"` // "": the one that was found
 	Program     []string          `yaml:"program"`     // arguments that run a program
 	Function    []string          `yaml:"function"`    // arguments that call a function; empty: there are none
-	Spare       []string          `yaml:"spare"`       // arguments that load a function, say on descriptor 3 that they wait, and call it when there is input; empty: that cannot be
+	Spare       []string          `yaml:"spare"`       // arguments that load a function and wait for the input, as process.Launcher.Start has it; empty: that cannot be
 	Wrapper     string            `yaml:"wrapper"`     // file beside the definition
 	Built       []string          `yaml:"built"`       // arguments before the others where something was built
 	Path        []string          `yaml:"path"`        // folders before those of PATH

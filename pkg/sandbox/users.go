@@ -76,6 +76,16 @@ func (s *Sandbox) GiveUser(id uint32) {
 	}
 }
 
+// UsersLeft tells how many programs can still have a user of their own, where they have one.
+func (s *Sandbox) UsersLeft() (n int, limited bool) {
+	if s == nil || s.users == nil {
+		return 0, false
+	}
+	s.users.mu.Lock()
+	defer s.users.mu.Unlock()
+	return int(s.users.Last-s.users.First) + 1 - len(s.users.taken), true
+}
+
 func (u *users) take() (uint32, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -39,6 +39,8 @@ type attempt struct {
 	program  *program
 	seat     *seat
 	user     uint32       // that of the program alone; 0: the runner's
+	waiting  *spare       // the process that waited for it, if one did: seat and user are its
+	started  func()       // says that its program has begun
 	hide     *mask.Masker // of what no output may show; nil before that is known
 	kept     bool         // its end waits in the spool
 }
@@ -113,7 +115,7 @@ func (a *attempt) execute(ctx context.Context) outcome {
 		return a.failure(&internalError{err})
 	}
 	out := a.connect(&spec, w.Stdout(), w.Stderr())
-	res, err := a.supervise(ctx, spec, w)
+	res, err := a.supervise(ctx, spec, w, m.edition)
 	out.close(a.log)
 	res.excess = a.exceeded(w)
 	m.wipe(spec)
@@ -151,11 +153,11 @@ func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
 }
 
 // supervise runs the process while it listens for a cancel.
-func (a *attempt) supervise(ctx context.Context, spec process.Spec, w *logs.Writer) (ended, error) {
+func (a *attempt) supervise(ctx context.Context, spec process.Spec, w *logs.Writer, edition uint64) (ended, error) {
 	runCtx, cancel := context.WithCancelCause(ctx)
 	stop := a.watch(runCtx, cancel)
 	stopLimit := a.endAtLimit(runCtx, w, cancel)
-	res, err := a.r.launcher.Run(runCtx, spec)
+	res, err := a.perform(runCtx, spec, edition)
 	cause := context.Cause(runCtx)
 	cancel(nil)
 	stop()
@@ -235,6 +237,7 @@ type about struct {
 
 var emptyObject = json.RawMessage("{}")
 
+// spec is what the program is given, whichever process is to run it.
 func (a *attempt) spec(m material) (process.Spec, error) {
 	f := a.requested.Fact
 	ref, err := pack.ParseRef(f.Action)
@@ -256,16 +259,39 @@ func (a *attempt) spec(m material) (process.Spec, error) {
 	if timeout == 0 {
 		timeout = pack.DefaultTimeout
 	}
-	policy, err := a.settle()
-	if err != nil {
-		return process.Spec{}, &internalError{err}
+	return process.Spec{Stdin: stdin, Extra: extra, Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost}, nil
+}
+
+// perform runs the program: in a process that has waited for it, or else in a new one.
+func (a *attempt) perform(ctx context.Context, spec process.Spec, edition uint64) (process.Result, error) {
+	if a.sit(edition) {
+		res, err := a.waiting.Run(ctx, process.Work{
+			Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Timeout: spec.Timeout, Grace: spec.Grace, Kill: spec.Kill,
+			Given: func() { a.begun(startWarm) },
+		})
+		if !errors.Is(err, process.ErrUnused) {
+			return res, err
+		}
+		a.log.DebugContext(ctx, "the process that waited has ended, starting another")
+		if err := a.stand(); err != nil {
+			return process.Result{}, err
+		}
+	}
+	policy, user, err := a.r.settle(a.seat, a.program)
+	if a.user = user; err != nil {
+		return process.Result{}, err
 	}
 	p := a.r.machine.current().Program(a.program.command, a.identity())
-	return process.Spec{
-		Path: p.Path, Args: p.Args, Env: p.Env, Dir: a.seat.dir, Stdin: stdin, Extra: extra,
-		Environ: runtime.EnvResultFile + "=" + a.seat.resultFile(),
-		Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost, Sandbox: policy,
-	}, nil
+	spec.Path, spec.Args, spec.Env, spec.Dir, spec.Sandbox = p.Path, p.Args, p.Env, a.seat.dir, policy
+	spec.Environ = runtime.EnvResultFile + "=" + a.seat.resultFile()
+	spec.Started = func(int) { a.begun(startCold) }
+	return a.r.launcher.Run(ctx, spec)
+}
+
+// begun says that the program has begun.
+func (a *attempt) begun(kind string) {
+	a.r.metrics.starts.WithLabelValues(kind).Inc()
+	a.started()
 }
 
 func (a *attempt) identity() runtime.Identity {
@@ -321,6 +347,9 @@ func (a *attempt) clear(ctx context.Context) {
 		err = a.r.place.leave(a.seat)
 	}
 	a.r.sandbox.GiveUser(a.user)
+	if a.waiting != nil {
+		a.waiting.env.Release()
+	}
 	if err != nil {
 		a.log.WarnContext(ctx, "working folder not cleared", slog.Any(logging.Error, err))
 	}

@@ -28,29 +28,32 @@ func (r *Runner) handle(ctx context.Context, msg *nats.Msg) {
 	run, err := parseRun(msg.Data)
 	if err != nil {
 		r.log.ErrorContext(ctx, "dispatch is not readable", slog.String("subject", msg.Subject), slog.Any(logging.Error, err))
-		r.settle(ctx, msg.Term())
+		r.acknowledged(ctx, msg.Term())
 		return
 	}
 	log := r.log.With(slog.String(logging.ExecutionID, run.ID), slog.String(logging.Action, run.Action), slog.Int(logging.Attempt, run.Attempt))
 	failpoint.Hit(failpoint.RunnerReceived)
+	started := r.spares.Starting()
+	defer started()
 	a, err := r.take(ctx, run, log)
 	switch {
 	case errors.Is(err, errNotOurs):
 		log.DebugContext(ctx, "dispatch dropped", slog.Any(logging.Error, err))
-		r.settle(ctx, msg.Ack())
+		r.acknowledged(ctx, msg.Ack())
 	case err != nil:
 		log.WarnContext(ctx, "dispatch not claimed", slog.Any(logging.Error, err))
-		r.settle(ctx, msg.NakWithDelay(time.Second))
+		r.acknowledged(ctx, msg.NakWithDelay(time.Second))
 	default:
 		failpoint.Hit(failpoint.RunnerClaimed)
-		r.settle(ctx, msg.Ack())
+		r.acknowledged(ctx, msg.Ack())
 		failpoint.Hit(failpoint.RunnerAcked)
+		a.started = started
 		a.run(ctx)
 	}
 }
 
-// settle reports an acknowledgement that could not be sent. The message comes again, and is dropped then.
-func (r *Runner) settle(ctx context.Context, err error) {
+// acknowledged reports an acknowledgement that could not be sent. The message comes again, and is dropped then.
+func (r *Runner) acknowledged(ctx context.Context, err error) {
 	if err != nil {
 		r.log.WarnContext(ctx, "dispatch not acknowledged", slog.Any(logging.Error, err))
 	}

@@ -1,10 +1,13 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,26 +19,35 @@ import (
 
 // configs is the configuration of packs as the installation has set it.
 type configs struct {
-	log   *slog.Logger
-	ready chan struct{} // closed when what was set before the start is known
-	once  sync.Once
+	log     *slog.Logger
+	changed func(pack string, edition uint64) // told of every change
+	ready   chan struct{}                     // closed when what was set before the start is known
+	once    sync.Once
 
-	mu sync.Mutex // guards of
-	of map[string]json.RawMessage
+	mu    sync.Mutex // guards the fields below
+	of    map[string]config
+	count uint64
 }
 
-func newConfigs(log *slog.Logger) *configs {
-	return &configs{log: log, ready: make(chan struct{}), of: map[string]json.RawMessage{}}
+// config is the configuration of a pack.
+type config struct {
+	value   json.RawMessage // nil: none is set
+	edition uint64          // another one with every change; 0: none was ever set
 }
 
-// pack gives the configuration of a pack; an empty object where none was set.
-func (c *configs) pack(name string) json.RawMessage {
+func newConfigs(log *slog.Logger, changed func(pack string, edition uint64)) *configs {
+	return &configs{log: log, changed: changed, ready: make(chan struct{}), of: map[string]config{}}
+}
+
+// pack gives the configuration of a pack; an empty object where none is set.
+func (c *configs) pack(name string) config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if v := c.of[name]; len(v) > 0 {
-		return v
+	v := c.of[name]
+	if len(v.value) == 0 {
+		v.value = emptyObject
 	}
-	return emptyObject
+	return v
 }
 
 // follow keeps it up to date until ctx ends.
@@ -70,18 +82,35 @@ func (c *configs) watch(ctx context.Context, js jetstream.JetStream) error {
 			case fresh != nil:
 				take(fresh, e)
 			default:
-				c.mu.Lock()
-				take(c.of, e)
-				c.mu.Unlock()
+				one := map[string]json.RawMessage{}
+				take(one, e)
+				c.set(e.Key(), one[e.Key()])
 			}
 		}
 	}
 }
 
+// set takes in a configuration, if it is another one.
+func (c *configs) set(name string, value json.RawMessage) {
+	c.mu.Lock()
+	if bytes.Equal(c.of[name].value, value) {
+		c.mu.Unlock()
+		return
+	}
+	c.count++
+	edition := c.count
+	c.of[name] = config{value: value, edition: edition}
+	c.mu.Unlock()
+	c.changed(name, edition)
+}
+
 func (c *configs) replace(all map[string]json.RawMessage) {
 	c.mu.Lock()
-	c.of = all
+	names := slices.AppendSeq(slices.Collect(maps.Keys(c.of)), maps.Keys(all))
 	c.mu.Unlock()
+	for _, name := range names {
+		c.set(name, all[name])
+	}
 	c.once.Do(func() { close(c.ready) })
 }
 

@@ -28,6 +28,7 @@ type installs struct {
 	limits  logs.Limits
 	again   func(ctx context.Context) error // looks once more for what the machine has
 	gone    func(digest string)             // told of packs that are no longer wanted
+	ready   readied                         // told of packs that are ready
 	about   streams.Environment             // what all reports have in common
 	reports *reports
 	log     *slog.Logger
@@ -62,7 +63,7 @@ func (i *install) underWay() bool {
 func newInstalls(r *Runner) *installs {
 	host, _ := os.Hostname() // it is only shown
 	in := &installs{
-		bus: r.Bus, store: r.store, archive: environment.Archives{JS: r.Bus.JS}.Open, logs: func() *logs.Store { return r.logs }, limits: r.Logs, gone: r.packs.forget,
+		bus: r.Bus, store: r.store, archive: environment.Archives{JS: r.Bus.JS}.Open, logs: func() *logs.Store { return r.logs }, limits: r.Logs, gone: r.forgetPack, ready: r.serve,
 		again: func(ctx context.Context) error { _, err := r.machine.look(ctx, true); return err },
 		about: streams.Environment{Version: streams.Version, Runner: r.place.name, Pool: r.Pool, Host: host},
 		log:   r.log, spare: r.Spare, free: make(chan struct{}, buildsAtOnce), entries: map[string]*install{},
@@ -189,6 +190,7 @@ func (in *installs) try(ctx context.Context, b streams.Install, asked bool, numb
 	if e, err := in.store.Use(ctx, b.Digest); err == nil {
 		defer e.Release()
 		if len(e.Missing) == 0 || b.Generation <= 1 {
+			in.ready(ctx, e, b.RequestedAt)
 			t.installed(e)
 			return nil
 		}

@@ -112,27 +112,25 @@ func homeOf(file string) (dirs []string) {
 	return dirs
 }
 
-// settle gives the seat to the user that the program is to have, and says what the program may do. It is nil for
-// one that is not isolated: the engine of a container isolates by itself.
-func (a *attempt) settle() (*sandbox.Policy, error) {
-	if a.r.sandbox == nil || a.program.command.Contained() {
-		return nil, nil
+// settle gives a seat to the user that a program is to have, and says what the program may do. It is nil for
+// one that is not isolated: the engine of a container isolates by itself. The user is to be given back in any case.
+func (r *Runner) settle(s *seat, p *program) (*sandbox.Policy, uint32, error) {
+	if r.sandbox == nil || p.command.Contained() {
+		return nil, 0, nil
 	}
-	user, err := a.r.sandbox.TakeUser()
+	user, err := r.sandbox.TakeUser()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	a.user = user
 	if user != 0 {
-		if err := a.seat.give(user); err != nil {
-			return nil, err
+		if err := s.give(user); err != nil {
+			return nil, user, err
 		}
 	}
-	limits := a.program.Resources
 	return &sandbox.Policy{
-		Read: a.program.reach, Write: []string{a.seat.dir}, User: user,
-		Limits: sandbox.Limits{Memory: limits.Memory.Bytes(), Processes: limits.Processes, CPU: limits.CPU},
-	}, nil
+		Read: p.reach, Write: []string{s.dir}, User: user,
+		Limits: sandbox.Limits{Memory: p.Resources.Memory.Bytes(), Processes: p.Resources.Processes, CPU: p.Resources.CPU},
+	}, user, nil
 }
 
 // give has a user own the folder of the seat.

@@ -18,6 +18,7 @@ type material struct {
 	parameters json.RawMessage
 	secrets    map[string]string // by the names that the program knows
 	config     json.RawMessage
+	edition    uint64 // of the configuration
 	given      secret.Given
 }
 
@@ -44,7 +45,8 @@ func (a *attempt) material(ctx context.Context) (material, error) {
 	}
 	wanted.Parameters = marker.RefsOf(places)
 	m.given, err = a.fetch(ctx, func() secret.Wanted {
-		m.config = a.r.configs.pack(ref.Pack)
+		set := a.r.configs.pack(ref.Pack)
+		m.config, m.edition = set.value, set.edition
 		places, _ := marker.InDocument(m.config) // what is wrong with it is found when it is resolved
 		wanted.Config = marker.RefsOf(places)
 		return wanted

@@ -16,7 +16,14 @@ type metrics struct {
 	waited  prometheus.Histogram
 
 	isolation *prometheus.GaugeVec
+	starts    *prometheus.CounterVec
 }
+
+// Kinds of starts.
+const (
+	startWarm = "warm"
+	startCold = "cold"
+)
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
@@ -34,10 +41,30 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	m.isolation = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "attune_runner_isolation", Help: "What actions are kept from, by feature; 1: active, 0: not.",
 	}, []string{"feature"})
+	m.starts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "attune_runner_starts_total", Help: "Programs that were started for executions; warm: in a process that had waited for one.",
+	}, []string{"kind"})
+	for _, kind := range []string{startWarm, startCold} {
+		m.starts.WithLabelValues(kind)
+	}
 	if reg != nil {
-		reg.MustRegister(m.ended, m.running, m.waited, m.isolation)
+		reg.MustRegister(m.ended, m.running, m.waited, m.isolation, m.starts)
 	}
 	return m
+}
+
+// spares shows how many processes wait.
+func (m *metrics) spares(reg prometheus.Registerer, count func() (ready, starting int)) {
+	if reg == nil {
+		return
+	}
+	gauge := func(state string, value func() int) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "attune_runner_spares", Help: "Processes that wait for executions, by state.", ConstLabels: prometheus.Labels{"state": state},
+		}, func() float64 { return float64(value()) }))
+	}
+	gauge("ready", func() int { ready, _ := count(); return ready })
+	gauge("starting", func() int { _, starting := count(); return starting })
 }
 
 // isolated tells what is active.

@@ -24,8 +24,9 @@ type packs struct {
 type opened struct {
 	env *environment.Environment
 
-	mu       sync.Mutex // guards programs
+	mu       sync.Mutex // guards the fields below
 	programs map[string]*program
+	declared map[string]int // how many processes are to wait for which action; nil before anybody asked
 }
 
 // program is an action ready to be started. It is the same for all executions.
@@ -41,14 +42,18 @@ type shower func(env *environment.Environment, p *program) error
 
 // program gives an action of a pack that is ready.
 func (ps *packs) program(set *runtime.Set, env *environment.Environment, name string, show shower) (*program, error) {
+	return ps.opened(env).program(set, name, show)
+}
+
+func (ps *packs) opened(env *environment.Environment) *opened {
 	ps.mu.Lock()
+	defer ps.mu.Unlock()
 	o := ps.open[env.Digest]
 	if o == nil || o.env != env {
 		o = &opened{env: env, programs: map[string]*program{}}
 		ps.open[env.Digest] = o
 	}
-	ps.mu.Unlock()
-	return o.program(set, name, show)
+	return o
 }
 
 // forget drops what was made for a pack that is no longer wanted.

@@ -97,6 +97,7 @@ func (r *Runner) work(ctx, work context.Context) error {
 	}
 	var done sync.WaitGroup
 	done.Go(func() { r.followPlacements(ctx) })
+	done.Go(func() { r.spares.Run(ctx) })
 	defer done.Wait()
 	return r.takeWork(ctx, work)
 }

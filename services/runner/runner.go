@@ -23,6 +23,7 @@ import (
 	"github.com/attune/attune/pkg/runtime"
 	"github.com/attune/attune/pkg/sandbox"
 	"github.com/attune/attune/pkg/secret"
+	"github.com/attune/attune/pkg/warm"
 	"github.com/attune/attune/streams"
 )
 
@@ -52,6 +53,8 @@ type Config struct {
 	Logs         logs.Limits // of executions' output where their actions have none
 	Grace        time.Duration
 	DrainTimeout time.Duration // how long a stop waits for what runs
+	WarmMemory   int64         // what processes that wait for executions may take, in bytes, beyond which none waits that was not declared; 0: none does
+	WarmAge      time.Duration // how long one waits at most; 0: warm.DefaultAge
 	Spare        time.Duration // how long packs that nobody asks for are kept after a start or an outage; 0: DefaultSpare
 	Secrets      Secrets       // nil: actions that declare secrets fail
 	Build        string        // version of Attune
@@ -97,6 +100,7 @@ type Runner struct {
 	packs    *packs
 	installs *installs
 	configs  *configs
+	spares   *warm.Pool[generation, *spare]
 	machine  *machine
 	defined  []runtime.Definition
 	metrics  *metrics
@@ -164,7 +168,9 @@ func (r *Runner) openPacks() (err error) {
 		Runtimes: func(ctx context.Context) (environment.Runtimes, error) { return r.machine.look(ctx, false) },
 		Options:  r.Builds.Options, Env: r.Builds.Env, Timeout: r.Builds.Timeout, MaxBytes: r.Builds.MaxBytes, Logger: r.log,
 	})
-	r.packs, r.configs = &packs{open: map[string]*opened{}}, newConfigs(r.log)
+	r.packs = &packs{open: map[string]*opened{}}
+	r.openSpares()
+	r.configs = newConfigs(r.log, r.configured)
 	r.installs = newInstalls(r)
 	return err
 }

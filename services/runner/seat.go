@@ -47,6 +47,13 @@ func (p *place) take() (*seat, error) {
 	return &seat{dir: dir, spool: spool}, nil
 }
 
+// untouched takes a seat back that nobody was given.
+func (p *place) untouched(s *seat) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seats = append(p.seats, s)
+}
+
 // leave takes a seat back once its execution has ended and its end was delivered.
 func (p *place) leave(s *seat) error {
 	if s.clean() {

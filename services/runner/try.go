@@ -39,6 +39,7 @@ func (t *try) build() error {
 	t.closeLog()
 	switch {
 	case err == nil:
+		t.ready(t.ctx, e, time.Now())
 		t.installed(e)
 		e.Release()
 		return nil

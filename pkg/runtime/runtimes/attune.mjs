@@ -5,9 +5,9 @@
 // comes to, to the result file. FILE is an ES module or a CommonJS one. A result file that begins with "!"
 // holds a complaint about the returned value instead of a value.
 //
-// With a descriptor it is a spare: it loads FILE first, says there that it waits, and gets its execution whenever there
-// is one. What FILE does while it is loaded cannot tell the difference, but by the id of the execution. While it waits
-// nothing that FILE has begun goes on.
+// With a descriptor it is a spare: it loads FILE first, says there that it waits, gets its execution whenever there is
+// one, and says that it has it. What FILE does while it is loaded cannot tell the difference, but by the id of the
+// execution. While it waits nothing that FILE has begun goes on.
 import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -49,12 +49,13 @@ async function wait(path, name, descriptor) {
   closeSync(0);
   openSync("/dev/null"); // the lowest number that is free
   const call = await load(path, name);
-  writeSync(descriptor, "\n");
-  closeSync(descriptor);
+  writeSync(descriptor, "w");
   const text = readFileSync(source, "utf8");
   closeSync(source);
   if (text === "") process.exit(0); // nobody needs it any more
   const given = JSON.parse(text);
+  writeSync(descriptor, "r");
+  closeSync(descriptor);
   process.env.ATTUNE_EXECUTION_ID = given.execution.id;
   process.env.ATTUNE_ATTEMPT = given.execution.attempt;
   return { call, given };

@@ -4,8 +4,9 @@ Reads the execution from standard input, calls the function with the parameters 
 writes what it returns to the result file. It runs on Python 3.6 and later and imports only what every Python
 brings. A result file that begins with "!" holds a complaint about the returned value instead of a value.
 
-With a descriptor it is a spare: it loads FILE first, says there that it waits, and gets its execution whenever there is
-one. What FILE does while it is loaded cannot tell the difference, but by the id of the execution.
+With a descriptor it is a spare: it loads FILE first, says there that it waits, gets its execution whenever there is
+one, and says that it has it. What FILE does while it is loaded cannot tell the difference, but by the id of the
+execution.
 """
 import importlib.util
 import inspect
@@ -83,13 +84,14 @@ def wait(path, name, descriptor):
         pass
     if inspect.iscoroutinefunction(function):
         import asyncio  # noqa: F401, it takes long
-    os.write(descriptor, b"\n")
-    os.close(descriptor)
+    os.write(descriptor, b"w")
     with os.fdopen(source, "rb") as pipe:
         text = pipe.read()
     if not text:
         raise SystemExit(0)  # nobody needs it any more
     given = json.loads(text.decode("utf-8"))
+    os.write(descriptor, b"r")
+    os.close(descriptor)
     os.environ["ATTUNE_EXECUTION_ID"] = given["execution"]["id"]
     os.environ["ATTUNE_ATTEMPT"] = str(given["execution"]["attempt"])
     return function, given
