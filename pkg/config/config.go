@@ -76,6 +76,9 @@ type Config struct {
 
 	Aging time.Duration `envconfig:"PRIORITY_AGING" default:"10m" desc:"after which a waiting execution moves up one priority; 0: never"`
 
+	WarmMemory Size          `envconfig:"WARM_MEMORY" default:"256MiB" desc:"what processes that wait for executions may take on a runner, beyond which none waits that its action does not declare; 0: none does"`
+	WarmAge    time.Duration `envconfig:"WARM_AGE" default:"10m" desc:"how long such a process waits before another takes its place"`
+
 	Isolation      string `envconfig:"ISOLATION" default:"default" desc:"default: actions reach nothing of Attune, of each other or of its user; none: they may do whatever Attune may"`
 	IsolationRead  string `envconfig:"ISOLATION_READ" desc:"more files and folders that actions may read, divided by colons"`
 	IsolationWrite string `envconfig:"ISOLATION_WRITE" desc:"files and folders that actions may change, divided by colons"`

@@ -51,6 +51,7 @@ var modes = []mode{
 	{"growth", "what an execution costs with many stored and over many queues", 3, growthMode},
 	{"idle", "what many actions and rules take without work", 3, idleMode},
 	{"starts", "what a start of a program costs, with and without a sandbox", 5, startsMode},
+	{"warm", "starts of functions, with and without processes that wait for them", 5, warmMode},
 	{"logs", "what output costs", 3, logsMode},
 	{"packs", "installing a pack, against the same by hand", 3, packsMode},
 	{"admission", "ordered admission alone, with simulated runners", 3, admissionMode(scale.Defaults)},

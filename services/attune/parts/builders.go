@@ -117,6 +117,7 @@ func buildRunner(_ context.Context, p Process, b *bus.Bus, _ *slog.Logger) (life
 		Logs: p.Config.LogLimits(), RuntimePath: p.Config.RuntimePath, RuntimesDir: p.Config.RuntimesDir, Isolation: isolation(p),
 		Containers: runtime.ContainerConfig{Args: strings.Fields(p.Config.ContainerArgs), Rootfs: filepath.SplitList(p.Config.RootfsDirs)},
 		Labels:     streams.Labels(p.Config.Labels), Grace: p.Config.Grace, DrainTimeout: p.Config.Drain, Secrets: secrets, Build: p.Version,
+		WarmMemory: int64(p.Config.WarmMemory), WarmAge: p.Config.WarmAge,
 		Logger: p.Logger, Registerer: p.Registry, // its lines name the service by themselves
 	})
 }
