@@ -205,6 +205,7 @@ type RunnerInfo struct {
 	Pool      string    `json:"pool"`
 	Slots     int       `json:"slots"`
 	Running   int       `json:"running"`
+	Spares    int       `json:"spares,omitempty"` // processes that wait for executions
 	Draining  bool      `json:"draining,omitempty"`
 	Installs  bool      `json:"installs,omitempty"` // it has packs of INSTALLS ready ahead of time, and reports in ENVIRONMENTS
 	Runtimes  []Runtime `json:"runtimes"`

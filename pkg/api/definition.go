@@ -52,6 +52,7 @@ type Action struct {
 	Pool         string           `json:"pool"`
 	Needs        string           `json:"needs,omitempty" doc:"The range of versions of the runtime" example:">=3.9,<3.13"`
 	Resources    pack.Resources   `json:"resources,omitzero" doc:"What an execution may use"`
+	Warm         *int             `json:"warm,omitempty" doc:"How many processes of each runner have the function loaded and wait; as it is used, when absent"`
 	RunsOn       pack.RunsOn      `json:"runs_on,omitzero" doc:"What it asks of a runner of the pool, and what becomes of a request when none has it"`
 	Container    *pack.Container  `json:"container,omitempty"`
 	PackDigest   string           `json:"pack_digest"`

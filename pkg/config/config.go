@@ -180,7 +180,7 @@ func (c Config) Check() error {
 	if c.VaultAddr != "" && c.VaultTokenFile == "" {
 		errs = append(errs, wrong("VAULT_TOKEN_FILE", "", "it goes with VAULT_ADDR, which is set"))
 	}
-	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkLogs(), c.checkOIDC(), c.checkIsolation(), c.checkRetention())
+	errs = append(errs, checkURL("VAULT_ADDR", c.VaultAddr, "https", "http"), c.checkBuilds(), c.checkLogs(), c.checkOIDC(), c.checkIsolation(), c.checkRetention(), c.checkWarm())
 	if c.NATSCreds != "" && c.NATSURL == "" {
 		errs = append(errs, wrong("NATS_CREDS", c.NATSCreds, "it goes with NATS_URL, which is empty"))
 	}

@@ -35,6 +35,7 @@ var explained = map[Code]explanation{
 	codeFunction:        {"the function of the entry point cannot be one", "write file.py:function"},
 	codeVariables:       {"a parameter or secret that cannot be a variable of a shell", "rename it, or leave variables out"},
 	codeContainer:       {"container and runtime do not go together", "name an image or a rootfs, for runtime container only"},
+	codeWarm:            {"warm: for a program that cannot wait for its execution", "make it a function of Python or Node, or leave warm out"},
 	codeReference:       {"the pack has no such action, trigger or rule", "look for a misspelling"},
 	codeBadReference:    {"not of the form pack.name", "write NAME for this pack, PACK.NAME for another"},
 	codeExpression:      {"an expression that is wrong", "the message says what; the place is within the expression"},

@@ -40,6 +40,7 @@ concurrency: {limit: 2, key: params.host, on_full: queue}
 rate: 10/m burst 2
 retry: {attempts: 5, delay: 10s, backoff: exponential, max_delay: 5m, jitter: 0.2, on: [failed, lost], order: hold}
 queue_timeout: 1h
+warm: 2
 logs: {max_bytes: 1048576, max_total_bytes: 1048577, segment_bytes: 65536, keep: ends, truncate_on_exceed: false, retention: {age: 1d, count: 7, bytes: 1GiB}}
 pool: special
 `,
@@ -94,7 +95,7 @@ func TestLoad(t *testing.T) {
 			Attempts: 5, Delay: Duration(10 * time.Second), Backoff: 2, MaxDelay: Duration(5 * time.Minute), Jitter: 0.2,
 			On: []streams.Status{streams.Failed, streams.Lost}, Order: RetryHold,
 		},
-		QueueTimeout: Duration(time.Hour),
+		QueueTimeout: Duration(time.Hour), Warm: new(2),
 		Logs: Logs{
 			MaxBytes: 1 << 20, MaxTotalBytes: 1<<20 + 1, SegmentBytes: 65536, Keep: KeepEnds, TruncateOnExceed: new(bool),
 			Retention: Retention{Age: 24 * time.Hour, Count: 7, Bytes: 1 << 30},
@@ -212,6 +213,11 @@ func TestLoadRefuses(t *testing.T) {
 		"total below a stream":    {map[string]string{"actions/native.yaml": "runtime: native\nentry_point: code/tool\nlogs: {max_bytes: 4096, max_total_bytes: 4095}\n"}, `actions/native.yaml:3:42: logs.max_total_bytes: must not be less than max_bytes: 4095 is less than 4096`},
 		"keeps what":              {map[string]string{"actions/native.yaml": "runtime: native\nentry_point: code/tool\nlogs: {keep: tail}\n"}, `logs.keep: must be one of`},
 		"variables of python":     {map[string]string{"actions/native.yaml": "runtime: python\nentry_point: restart.py\nvariables: true\n"}, `actions/native.yaml:3:12: variables: only actions of runtime shell`},
+		"warm shell":              {map[string]string{"actions/native.yaml": "runtime: shell\nwarm: 2\nentry_point: code/run.sh\n"}, `actions/native.yaml:2:7: warm: a program of runtime shell cannot wait for its execution; functions of python and node can`},
+		"warm function of Ruby":   {map[string]string{"actions/native.yaml": "runtime: ruby\nwarm: 2\nentry_point: code/run.rb:x\n"}, `actions/native.yaml:2:7: warm: a program of runtime ruby cannot wait`},
+		"warm program":            {map[string]string{"actions/native.yaml": "runtime: python\nentry_point: restart.py\nwarm: 1\n"}, `actions/native.yaml:3:7: warm: a plain program starts its work when it is started, so it cannot wait; make it a function: entry_point: actions/restart.py:run`},
+		"many that are warm":      {map[string]string{"actions/native.yaml": "runtime: python\nentry_point: restart.py:run\nwarm: 65\n"}, `actions/native.yaml:3:7: warm: must be at most 64, not 65`},
+		"warm in words":           {map[string]string{"actions/native.yaml": "runtime: python\nentry_point: restart.py:run\nwarm: much\n"}, `actions/native.yaml:3:7: warm: must be a whole number, not text (write warm: 2)`},
 		"variable PATH":           {map[string]string{"actions/shell.yml": "runtime: shell\nentry_point: code/run.sh\nvariables: true\nparameters: {properties: {PATH: {}}}\n"}, `"PATH" would change the shell itself`},
 		"variable LD_PRELOAD":     {map[string]string{"actions/shell.yml": "runtime: shell\nentry_point: code/run.sh\nvariables: true\nsecrets: [LD_PRELOAD]\n"}, `actions/shell.yml:4:11: "LD_PRELOAD" would change the shell itself`},
 		"variable with dash":      {map[string]string{"actions/shell.yml": "runtime: shell\nentry_point: code/run.sh\nvariables: true\nparameters: {properties: {a-b: {}}}\n"}, `"a-b" cannot be a variable of a shell`},

@@ -34,7 +34,7 @@ func startSpare(t *testing.T, s *runtime.Set, dir string, a pack.Action) (p *pro
 }
 
 // callSpare is call with a process that waited before.
-func callSpare(t *testing.T, s *runtime.Set, dir string, a pack.Action, given string) (out outcome, work string) {
+func callSpare(t *testing.T, s *runtime.Set, dir string, a pack.Action) (out outcome, work string) {
 	t.Helper()
 	p, work := startSpare(t, s, dir, a)
 	select {
@@ -43,7 +43,7 @@ func callSpare(t *testing.T, s *runtime.Set, dir string, a pack.Action, given st
 		t.Fatal("it never waits")
 	}
 	var stdout, stderr bytes.Buffer
-	res, err := p.Run(t.Context(), process.Work{Stdin: []byte(given), Stdout: &stdout, Stderr: &stderr, Timeout: time.Minute})
+	res, err := p.Run(t.Context(), process.Work{Stdin: []byte(spareGiven), Stdout: &stdout, Stderr: &stderr, Timeout: time.Minute})
 	if err != nil {
 		t.Fatalf("%v, stderr %s", err, stderr.String())
 	}
@@ -82,6 +82,7 @@ export function leave() { process.exit(7); }
 `
 
 func spareActions(t *testing.T) (dir string, entries map[string]string) {
+	t.Helper()
 	return packOf(t, map[string]string{
 		"act.py": sparePython, "act.mjs": spareNode, "cjs.js": "exports.run = ({ host }) => host", "bad.py": "import no_such_module", "bad.mjs": "throw new Error('no good')",
 	}), map[string]string{runtime.Python: "act.py", runtime.Node: "act.mjs"}
@@ -95,7 +96,7 @@ func TestASpareIsLikeAnyOtherProcess(t *testing.T) {
 	s := set(t, detected())
 	for name, file := range entries {
 		a := pack.Action{Name: "act", Runtime: name, EntryPoint: file + ":run"}
-		out, work := callSpare(t, s, dir, a, spareGiven)
+		out, work := callSpare(t, s, dir, a)
 		want := "loaded " + filepath.Base(work) + " 0 p.act 1 '' ''\nrun id1 3 p.act id1 True\n"
 		if diff := cmp.Diff(want, out.stdout); diff != "" || out.ExitCode != 0 || out.stderr != "" {
 			t.Errorf("%s: exit %d, %s%s", name, out.ExitCode, diff, out.stderr)
@@ -108,15 +109,15 @@ func TestASpareIsLikeAnyOtherProcess(t *testing.T) {
 			t.Errorf("%s: result %s", name, out.result)
 		}
 		a.EntryPoint = file + ":later"
-		if out, _ := callSpare(t, s, dir, a, spareGiven); out.ExitCode != 0 || out.result == "" {
+		if out, _ := callSpare(t, s, dir, a); out.ExitCode != 0 || out.result == "" {
 			t.Errorf("%s: a function that is awaited: %+v", name, out)
 		}
 		a.EntryPoint = file + ":leave"
-		if out, _ := callSpare(t, s, dir, a, spareGiven); out.ExitCode != 7 || out.result != "" {
+		if out, _ := callSpare(t, s, dir, a); out.ExitCode != 7 || out.result != "" {
 			t.Errorf("%s: a function that exits: %+v", name, out)
 		}
 	}
-	if out, _ := callSpare(t, s, dir, pack.Action{Runtime: runtime.Node, EntryPoint: "cjs.js:run"}, spareGiven); out.result != `"ü"` {
+	if out, _ := callSpare(t, s, dir, pack.Action{Runtime: runtime.Node, EntryPoint: "cjs.js:run"}); out.result != `"ü"` {
 		t.Errorf("a CommonJS module: %+v", out)
 	}
 }
@@ -126,8 +127,10 @@ func TestASpareThatCannotLoadEndsAndIsUnused(t *testing.T) {
 	dir, _ := spareActions(t)
 	s := set(t, detected())
 	for _, a := range []pack.Action{
-		{Runtime: runtime.Python, EntryPoint: "bad.py:run"}, {Runtime: runtime.Python, EntryPoint: "act.py:missing"},
-		{Runtime: runtime.Node, EntryPoint: "bad.mjs:run"}, {Runtime: runtime.Node, EntryPoint: "act.mjs:missing"},
+		{Runtime: runtime.Python, EntryPoint: "bad.py:run"},
+		{Runtime: runtime.Python, EntryPoint: "act.py:missing"},
+		{Runtime: runtime.Node, EntryPoint: "bad.mjs:run"},
+		{Runtime: runtime.Node, EntryPoint: "act.mjs:missing"},
 	} {
 		p, _ := startSpare(t, s, dir, a)
 		select {

@@ -117,11 +117,9 @@ func (p *Pool[V, P]) room(lines []*line[P], wants *line[P], now time.Time) bool 
 // fill starts what is to wait, what was declared first, and gives the time after which to look again.
 func (p *Pool[V, P]) fill(lines []*line[P], now time.Time) time.Duration {
 	again := p.nextAge(now)
-	waits := false
-	for _, first := range []bool{true, false} {
+	for _, declared := range []bool{true, false} {
 		for _, l := range lines {
-			wanted, declared := p.wanted(l, now)
-			for declared == first && l.young(now, p.Age) < wanted {
+			for p.lacks(l, declared, now) {
 				if wait := l.retry.Sub(now); wait > 0 {
 					again = min(again, wait)
 					break
@@ -129,19 +127,21 @@ func (p *Pool[V, P]) fill(lines []*line[P], now time.Time) time.Duration {
 				if !declared && !p.room(lines, l, now) {
 					break
 				}
-				waits = true
 				if wait := p.hold(now); wait > 0 {
 					return min(again, wait)
 				}
 				p.start(l)
-				waits = false
 			}
 		}
 	}
-	if !waits {
-		p.due = time.Time{}
-	}
+	p.due = time.Time{}
 	return again
+}
+
+// lacks tells whether fewer wait than are wanted, which was declared or not.
+func (p *Pool[V, P]) lacks(l *line[P], declared bool, now time.Time) bool {
+	wanted, is := p.wanted(l, now)
+	return is == declared && l.young(now, p.Age) < wanted
 }
 
 // hold is for how long nothing may be started; 0: now.

@@ -3,7 +3,6 @@ package warm_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -435,7 +434,7 @@ func TestAnythingMayHappen(t *testing.T) {
 				after(time.Duration(r.IntN(2000)) * time.Millisecond)
 				ready, starting := w.Count()
 				if n := len(w.living()); n != ready+starting || ready+starting > 4+6 || starting > 2 {
-					t.Fatal(fmt.Sprintf("seed %d: %d live, %d wait, %d are about to", seed, n, ready, starting))
+					t.Fatalf("seed %d: %d live, %d wait, %d are about to", seed, n, ready, starting)
 				}
 			}
 		})

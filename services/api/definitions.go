@@ -144,7 +144,7 @@ func (s *Server) actionOf(ref pack.Ref, d definitions.Action) wire.Action {
 		Variables: a.Variables, Parameters: a.Parameters, Secrets: a.Secrets, Output: a.Output, OutputSchema: a.OutputSchema, Retention: ownPolicy(a),
 		Timeout: durationOr(a.Timeout, pack.DefaultTimeout), Concurrency: a.Concurrency, Pool: textOr(a.Pool, pack.DefaultPool), PackDigest: d.Digest,
 		Rate: a.Rate.String(), Retry: a.Retry, QueueTimeout: durationText(a.QueueTimeout),
-		Needs: d.Ranges[a.Runtime], RunsOn: a.RunsOn, Resources: a.Resources, Container: a.Container, Logs: s.logLimits(a.Logs),
+		Needs: d.Ranges[a.Runtime], RunsOn: a.RunsOn, Resources: a.Resources, Warm: a.Warm, Container: a.Container, Logs: s.logLimits(a.Logs),
 	}
 }
 

@@ -172,6 +172,7 @@ func (r *Runner) info() streams.RunnerInfo {
 		Version: streams.Version, Name: r.place.name, Pool: r.Pool, Slots: r.Slots, Running: int(r.running.Load()),
 		Draining: r.draining.Load(), Installs: true, Runtimes: r.machine.runtimes(), Labels: r.Labels, StartedAt: r.started, Seen: now(), Build: r.Build, Host: host, PID: os.Getpid(),
 	}
+	i.Spares, _ = r.spares.Count()
 	for _, f := range r.sandbox.Features() {
 		i.Isolation = append(i.Isolation, streams.IsolationFeature{Name: f.Name, Active: f.Active, Detail: f.Detail})
 	}

@@ -200,6 +200,7 @@ func TestSparesAreReadyBeforeTheFirstExecutionAndGoneAfterTheLast(t *testing.T) 
 	r := d.startWarm(t, in(dir))
 	d.ask(1)
 	r.waits(4) // none for what this runner does not run
+	eventually(t, patience, "the entry counts them", func() bool { return d.info(r.Name()).Spares == 4 })
 	if n := len(sparesOf(dir)); n != 4 {
 		t.Errorf("%d processes", n)
 	}

@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/process"
@@ -48,14 +50,20 @@ func probeEverything(t *testing.T, o attunetest.Options) {
 	}
 	gate := filepath.Join(attunetest.Shared(t), "gate")
 	neighbour := runNeighbour(t, in, gate)
-	parameters, err := json.Marshal(map[string]any{
+	spareWaits(t, in)
+	everybody := append(family(t, in.PID()), os.Getpid())
+	parameters := map[string]any{
 		"data": in.Dir, "nats": strings.TrimPrefix(in.NATSURL, "nats://"), "postgres": postgresSocket(t, in), "abstract": abstractSocket(t),
-		"pids": append(family(t, in.PID()), os.Getpid()), "files": []string{credentials, in.NATSCreds},
-	})
-	if err != nil {
-		t.Fatal(err)
+		"files": []string{credentials, in.NATSCreds},
 	}
-	judge(t, end(t, in, "prober.probe", parameters))
+	for action, pids := range map[string][]int{"prober.probe": everybody, "prober.spare": slices.DeleteFunc(slices.Clone(everybody), isSpare)} {
+		parameters["pids"] = pids
+		text, err := json.Marshal(parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		judge(t, end(t, in, action, text))
+	}
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +71,43 @@ func probeEverything(t *testing.T, o attunetest.Options) {
 		t.Errorf("the neighbour did not live through it: %s, %+v", x.Status, x.Error)
 	}
 }
+
+// spareWaits returns when a process waits for prober.spare.
+func spareWaits(t *testing.T, in *attunetest.Instance) {
+	t.Helper()
+	deadline, tick := time.After(attunetest.Patience), time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if runners, _, err := in.Client().Runners(t.Context(), 0); err == nil && len(runners) == 1 && runners[0].Spares == 1 {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("no process waits for prober.spare")
+		}
+	}
+}
+
+// isSpare tells whether a process waits for prober.spare, or has.
+func isSpare(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err != nil || strings.Contains(string(line), "spare.py")
+}
+
+// spareProber becomes the prober, in the very process that waited.
+const spareProber = `import json, os
+loaded = os.environ["ATTUNE_EXECUTION_ID"]
+def run(execution, **parameters):
+    assert loaded != execution["id"], "it did not wait"
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "prober")
+    read, write = os.pipe()
+    os.write(write, json.dumps({"parameters": parameters, "secrets": {}}).encode())
+    os.close(write)
+    os.dup2(read, 0)
+    os.close(read)
+    os.execv(program, [program])
+`
 
 // judge holds every try to having been refused.
 func judge(t *testing.T, x api.Execution) {
@@ -97,6 +142,8 @@ func proberPack(t *testing.T) string {
 		"actions/probe.yaml":     "description: tries everything\nruntime: native\nentry_point: prober\n",
 		"actions/neighbour.yaml": "description: has a secret\nruntime: native\nentry_point: prober\nsecrets: [CANARY]\n",
 		"actions/prober":         string(binary),
+		"actions/spare.yaml":     "description: tries everything\nruntime: python\nentry_point: spare.py:run\nwarm: 1\n",
+		"actions/spare.py":       spareProber,
 	})
 }
 

@@ -11,9 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/execution"

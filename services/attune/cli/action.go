@@ -105,6 +105,9 @@ func showAction(s *sheet, x api.Action) {
 	s.field("pool", x.Pool)
 	s.field("labels", labels(x.RunsOn.Labels))
 	s.field("if no runner", string(x.RunsOn.IfNone))
+	if x.Warm != nil {
+		s.field("warm", strconv.Itoa(*x.Warm))
+	}
 	s.field("memory", string(x.Resources.Memory))
 	if x.Resources.Processes > 0 {
 		s.field("processes", strconv.FormatInt(x.Resources.Processes, 10))

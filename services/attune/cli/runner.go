@@ -36,6 +36,9 @@ func showRunner(s *sheet, r api.Runner) {
 	s.painted("state", runnerState(r), paint.status)
 	s.field("pool", r.Pool)
 	s.field("busy", fmt.Sprintf("%d of %d", r.Running, r.Slots))
+	if r.Spares > 0 {
+		s.field("waiting", fmt.Sprintf("%d processes, for executions to come", r.Spares))
+	}
 	s.field("labels", labels(r.Labels))
 	s.field("host", r.Host)
 	s.field("pid", strconv.Itoa(r.PID))

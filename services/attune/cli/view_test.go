@@ -138,7 +138,7 @@ func TestOutputIsAsItWas(t *testing.T) {
 			return showOne(v, api.Action{
 				Ref: "core.sleep", Pack: "core", Name: "sleep", Description: "Sleep", Runtime: "shell", EntryPoint: "sleep.sh", Timeout: "10m0s",
 				Concurrency: pack.Concurrency{Limit: 2, Key: "params.host"}, Rate: "10/m burst 1", QueueTimeout: "1h0m0s",
-				Retry: &pack.Retry{Attempts: 3, Delay: pack.Duration(10 * time.Second), Backoff: 2, Order: pack.RetryHold}, Pool: "default", Parameters: json.RawMessage(`{"type":"object"}`),
+				Retry: &pack.Retry{Attempts: 3, Delay: pack.Duration(10 * time.Second), Backoff: 2, Order: pack.RetryHold}, Warm: new(2), Pool: "default", Parameters: json.RawMessage(`{"type":"object"}`),
 			}, showAction)
 		},
 	}
