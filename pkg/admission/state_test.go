@@ -310,7 +310,7 @@ func benchmarkStep(b *testing.B, queues int) {
 		running = append(running, a)
 	}
 	b.ReportAllocs()
-	for i := range b.N {
+	for i := 0; b.Loop(); i++ {
 		done := running[i%len(running)]
 		s.End(done.ID, 1, start)
 		s.Queued(admission.Request{ID: id(uint64(n + i)), Queue: done.Queue, Seq: uint64(n + i + 1), Policy: admission.Policy{Limit: 1}, Pool: "default", Attempt: 1, At: start}, start)
