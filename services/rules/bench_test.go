@@ -38,13 +38,14 @@ func manyRules(asked, others int, when string) *definitions.Snapshot {
 
 // BenchmarkDecide decides one event: by rules that do not match, by one that does, and among many that are not asked.
 func BenchmarkDecide(b *testing.B) {
-	const no, yes = `event.payload.host == "nobody"`, `event.payload.host.startsWith("web") && event.payload.state == "down"`
+	const equal, no, yes = `event.payload.host == "nobody"`, `event.payload.host.startsWith("nobody")`, `event.payload.host.startsWith("web") && event.payload.state == "down"`
 	for _, c := range []struct {
 		name          string
 		asked, others int
 		when          string
 		matched       int
 	}{
+		{"1 equality that does not match", 1, 0, equal, 0},
 		{"1 rule that does not match", 1, 0, no, 0},
 		{"1 rule that matches", 1, 0, yes, 1},
 		{"100 rules that do not match", 100, 0, no, 0},

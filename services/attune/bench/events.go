@@ -98,15 +98,18 @@ func (d *decisions) open(ctx context.Context, others int) error {
 }
 
 func decideFiles() map[string]string {
-	const rule = "when: event.payload.host == \"nobody\"\naction: core.noop\n"
+	conditions := []string{ // of the simplest kind, and of one that takes more
+		"when: event.payload.host == \"nobody\"\naction: core.noop\n",
+		"when: event.payload.host.startsWith(\"nobody\") && event.payload.state == \"down\"\naction: core.noop\n",
+	}
 	files := map[string]string{
 		"pack.yaml":             "name: " + decidePack + "\nversion: 1.0.0\ndescription: Rules that match nothing.\n",
 		"triggers/one.yaml":     "description: A rule looks at it.\n",
 		"triggers/hundred.yaml": "description: A hundred rules look at it.\n",
-		"rules/one.yaml":        "trigger: decide.one\n" + rule,
+		"rules/one.yaml":        "trigger: decide.one\n" + conditions[1],
 	}
 	for i := range hundred {
-		files[fmt.Sprintf("rules/hundred%d.yaml", i)] = "trigger: decide.hundred\n" + rule
+		files[fmt.Sprintf("rules/hundred%d.yaml", i)] = "trigger: decide.hundred\n" + conditions[i%len(conditions)]
 	}
 	return files
 }

@@ -9,7 +9,7 @@
 //
 // Progress goes to standard error, and a table with the medians to standard output: ratios first. With -json FILE
 // the same is kept in a file, which holds the newest run of each mode. `report FILE` writes such a file's tables and
-// plots into a document, so that nobody types figures.
+// plots into a document, so that nobody types figures; `compare BEFORE AFTER` shows what a change gave.
 //
 // # Modes
 //
@@ -90,6 +90,8 @@ func dispatch(ctx context.Context, args []string, w io.Writer) error {
 		return all(ctx, args, w)
 	case "report":
 		return report(args[1:])
+	case "compare":
+		return compare(args[1:], w)
 	}
 	for _, m := range modes {
 		if m.name == args[0] {
@@ -106,6 +108,7 @@ func list() string {
 	}
 	fmt.Fprintf(&b, "  %-20s every mode, with its defaults\n", "all")
 	fmt.Fprintf(&b, "  %-20s write the figures of a file into a document: report FILE.json FILE.md\n", "report")
+	fmt.Fprintf(&b, "  %-20s how the figures of two files differ: compare BEFORE.json AFTER.json\n", "compare")
 	b.WriteString("`bench MODE -h` lists the flags of a mode.")
 	return b.String()
 }

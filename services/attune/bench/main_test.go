@@ -100,7 +100,7 @@ func checkFigures(t *testing.T, file, mode, printed string) {
 
 func TestArgumentsThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "nothing", "idle -rounds 0", "idle 3", "report only.json"} {
+	for _, args := range []string{"", "nothing", "idle -rounds 0", "idle 3", "report only.json", "compare only.json"} {
 		if err := dispatch(t.Context(), strings.Fields(args), &strings.Builder{}); !errors.Is(err, errUsage) {
 			t.Errorf("bench %s: %v", args, err)
 		}

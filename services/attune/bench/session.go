@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,23 @@ func report(args []string) error {
 		return err
 	}
 	return r.Document(args[1])
+}
+
+// compare prints how the figures of two files differ.
+func compare(args []string, w io.Writer) error {
+	if len(args) != 2 {
+		return fmt.Errorf("%w: bench compare BEFORE.json AFTER.json", errUsage)
+	}
+	before, err := figure.Read(args[0])
+	if err != nil {
+		return err
+	}
+	after, err := figure.Read(args[1])
+	if err != nil {
+		return err
+	}
+	figure.Compare(w, before, after)
+	return nil
 }
 
 // command gives the arguments as somebody would type them, without what says nothing about the figures.
