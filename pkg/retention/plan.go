@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -10,7 +11,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/attune/attune/pkg/history"
 )
 
 //go:embed sql/*.sql
@@ -25,10 +29,8 @@ func query(name string) string {
 	return string(b)
 }
 
-const (
-	pageRows  = 1_000  // of the logs that may go
-	totalRows = 20_000 // of those that are added up
-)
+// pageRows is how many of the logs that may go are read at once.
+const pageRows = 1_000
 
 // Total is what some logs are together.
 type Total struct {
@@ -76,40 +78,42 @@ type Plan struct {
 	all  Total            // of all actions
 }
 
-// MakePlan adds up what there is. The table is read in pages: others find room between them.
+// MakePlan adds up what there is, a partition at a time: others find room between them.
 func MakePlan(ctx context.Context, pool *pgxpool.Pool, p Policies, now time.Time) (*Plan, error) {
 	plan := &Plan{pool: pool, policies: p, now: now, Kept: map[string]Total{}}
-	for at := (place{}); ; {
-		n, err := plan.addPage(ctx, &at)
-		if err != nil {
-			return nil, fmt.Errorf("add up logs: %w", err)
-		}
-		if n < totalRows {
-			plan.left = maps.Clone(plan.Kept)
-			return plan, nil
+	parts, err := history.New(pool).Partitions(ctx, "executions")
+	if err != nil {
+		return nil, fmt.Errorf("add up logs: %w", err)
+	}
+	for _, part := range append(parts, history.Partition{Table: "executions_default"}) {
+		if err := plan.addUp(ctx, part.Table); err != nil {
+			return nil, fmt.Errorf("add up logs in %s: %w", part.Table, err)
 		}
 	}
+	plan.left = maps.Clone(plan.Kept)
+	return plan, nil
 }
 
-func (p *Plan) addPage(ctx context.Context, at *place) (rows int64, err error) {
-	found, err := p.pool.Query(ctx, query("totals"), at.at, at.id, totalRows)
+// addUp adds the logs of a partition. One that has been dropped meanwhile had none.
+func (p *Plan) addUp(ctx context.Context, table string) error {
+	rows, err := p.pool.Query(ctx, fmt.Sprintf(query("totals"), identifiers([]string{table})))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var action, id string
+	var action string
 	var one Total
-	var last time.Time
-	_, err = pgx.ForEachRow(found, []any{&action, &one.Logs, &one.Bytes, &one.Oldest, &one.Newest, &last, &id}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&action, &one.Logs, &one.Bytes, &one.Oldest, &one.Newest}, func() error {
 		sum := p.Kept[action]
 		sum.add(one)
 		p.Kept[action] = sum
 		p.all.add(one)
-		rows += one.Logs
-		end, endID := last, id
-		*at = place{&end, &endID}
 		return nil
 	})
-	return rows, err
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42P01" {
+		return nil
+	}
+	return err
 }
 
 // Logs gives the logs that are to go: first what each action's own policy says, then what is too old, then the oldest
