@@ -29,6 +29,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/attune/attune/services/attune/bench/historybench"
 	"github.com/attune/attune/services/attune/bench/scale"
 )
 
@@ -54,6 +55,7 @@ var modes = []mode{
 	{"warm", "starts of functions, with and without processes that wait for them", 5, warmMode},
 	{"logs", "what output costs", 3, logsMode},
 	{"packs", "installing a pack, against the same by hand", 3, packsMode},
+	{"history", "lists, recording and retention over a large history", 1, historyMode},
 	{"admission", "ordered admission alone, with simulated runners", 3, admissionMode(scale.Defaults)},
 	{"admission-interval", "the same with a server that does not wait for the disk", 3, admissionMode(scale.Interval)},
 	{"admission-cluster", "the same with three servers that replicate", 3, admissionMode(scale.Cluster)},
@@ -81,6 +83,9 @@ func main() {
 func dispatch(ctx context.Context, args []string, w io.Writer) error {
 	if scale.IsPart(args) {
 		return scale.Part(ctx, args, w)
+	}
+	if historybench.IsPart(args) {
+		return historybench.Part(ctx, args)
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("%w: bench MODE [flags]\n%s", errUsage, list())
