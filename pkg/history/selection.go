@@ -120,9 +120,10 @@ func eventStatus(s streams.EventStatus) string {
 }
 
 // page gives the rows of a page, newest first: of each group of statuses, if there are any, and of each pack the newest
-// along an index, and of these the newest.
+// along an index, and of these the newest. The limit is a literal: the planner takes an unknown one for a tenth of the
+// table, and would plan anew each time, which takes longer than the page.
 func (q *selection) page(table, column string, limit int, packs *oneOf, groups []*oneOf) string {
-	newest := " ORDER BY " + column + " DESC, id DESC LIMIT " + q.arg(limit)
+	newest := " ORDER BY " + column + " DESC, id DESC LIMIT " + strconv.Itoa(limit)
 	if len(groups) == 0 {
 		groups = []*oneOf{nil}
 	}
