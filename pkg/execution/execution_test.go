@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
@@ -110,6 +111,38 @@ func TestARequestHealsAFactWithoutAQueueMessage(t *testing.T) {
 	again, err := facts.Request(t.Context(), request("x1"))
 	if err != nil || again.QueueSeq <= first.QueueSeq {
 		t.Fatalf("request after the loss: %+v, %v", again, err)
+	}
+}
+
+func TestAFreshRequestIsRequestedAndInLine(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	for name, facts := range map[string]*execution.Facts{"singly": execution.NewFacts(b.JS), "grouped": execution.NewGroupedFacts(b)} {
+		id := "fresh-" + name
+		got, err := facts.RequestFresh(t.Context(), request(id))
+		if err != nil || got.Existed || got.QueueSeq == 0 || got.Sequence == 0 {
+			t.Fatalf("%s: %+v, %v", name, got, err)
+		}
+		if last, err := facts.Last(t.Context(), "core.echo", id); err != nil || last.Sequence != got.Sequence || last.Status != streams.Requested {
+			t.Errorf("%s: %+v, %v", name, last, err)
+		}
+		again, err := facts.Request(t.Context(), request(id))
+		if err != nil || !again.Existed || again.QueueSeq != 0 {
+			t.Errorf("%s: the same again: %+v, %v", name, again, err)
+		}
+		if _, err := facts.RequestFresh(t.Context(), request(id)); err != nil {
+			t.Errorf("%s: an id that was used after all: %v", name, err)
+		}
+	}
+	queue, err := b.JS.Stream(t.Context(), streams.Queue)
+	if err != nil || queue.CachedInfo().State.Msgs != 2 {
+		t.Errorf("QUEUE holds %+v, %v", queue.CachedInfo().State, err)
+	}
+	later := request("later")
+	at := time.Now().Add(time.Hour)
+	later.NotBefore = &at
+	if got, err := execution.NewFacts(b.JS).RequestFresh(t.Context(), later); err != nil || got.QueueSeq != 0 {
+		t.Errorf("one for later: %+v, %v", got, err)
 	}
 }
 

@@ -71,6 +71,37 @@ func (f *Facts) Request(ctx context.Context, r Request) (Requested, error) {
 	return Requested{State: State{Fact: fact, Sequence: seq}, QueueSeq: queued}, nil
 }
 
+// RequestFresh is Request for an execution whose id nobody has used: the fact and the queue message are published at the
+// same time, so that it takes one sync to disk and not two, one after the other. Either may be seen first. Of a process
+// that dies in between only one may be there: the scheduler puts a lone fact in line, and lets a lone queue message go.
+func (f *Facts) RequestFresh(ctx context.Context, r Request) (Requested, error) {
+	if r.NotBefore != nil { // the scheduler puts it in line
+		return f.Request(ctx, r)
+	}
+	fact, err := r.fact()
+	if err != nil {
+		return Requested{}, err
+	}
+	out := Requested{State: State{Fact: fact}}
+	queued := make(chan error, 1)
+	go func() {
+		var err error
+		out.QueueSeq, err = f.Enqueue(ctx, fact)
+		queued <- err
+	}()
+	out.Sequence, err = f.publish(ctx, fact, 0)
+	failpoint.Hit(failpoint.ExecutionRequested)
+	errQueued := <-queued
+	switch {
+	case errors.Is(err, ErrStale):
+		return f.repeat(ctx, fact)
+	case err != nil || errQueued != nil:
+		return Requested{}, errors.Join(err, errQueued)
+	}
+	failpoint.Hit(failpoint.ExecutionQueued)
+	return out, nil
+}
+
 // Batcher stores messages of one stream in order, all or none; *bus.Bus and *bus.Group do.
 type Batcher interface {
 	PublishBatch(ctx context.Context, msgs []*nats.Msg) (uint64, error)

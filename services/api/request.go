@@ -37,7 +37,11 @@ func (s *Server) request(ctx context.Context, a *invocation.Action, r execution.
 		return nil, err
 	}
 	failpoint.Hit(failpoint.APISealed)
-	done, err := onBus(ctx, s, func(ctx context.Context) (execution.Requested, error) { return s.facts.Request(ctx, r) })
+	ask := s.facts.Request
+	if key == "" {
+		ask = s.facts.RequestFresh
+	}
+	done, err := onBus(ctx, s, func(ctx context.Context) (execution.Requested, error) { return ask(ctx, r) })
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,13 @@ const maxTogether = 4 * maxBurst
 // request requests one execution, however long that takes. An event that may have been decided before is looked
 // up in history too: the bus forgets executions some time after their end.
 func (s *Service) request(ctx context.Context, w wanted) error {
+	if !w.mayBeKnown {
+		_, err := s.facts.RequestFresh(ctx, w.Request)
+		if err == nil || errors.Is(err, execution.ErrConflict) {
+			return err
+		}
+		s.Logger.DebugContext(ctx, "execution is requested again", slog.String(logging.ExecutionID, w.ID), slog.Any(logging.Error, err))
+	}
 	return s.insist(ctx, "request execution", func() error {
 		if w.mayBeKnown {
 			done, err := s.isThrough(ctx, w)

@@ -77,7 +77,7 @@ func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*
 	if held.over() {
 		return nil, fmt.Errorf("execution %s: %w", run.ID, errGivenUp)
 	}
-	st, err := r.facts.Last(ctx, run.Action, run.ID)
+	st, err := r.dispatched(ctx, run)
 	if errors.Is(err, execution.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %w", errNotOurs, err)
 	}
@@ -95,6 +95,20 @@ func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*
 		return nil, err
 	}
 	return a, nil
+}
+
+// factPatience bounds the wait for a fact that is stored later than the queue message, with which it was published. It is
+// much shorter than what the scheduler waits before it looks after an execution that nobody claimed.
+const factPatience = 500 * time.Millisecond
+
+// dispatched reads a dispatched execution.
+func (r *Runner) dispatched(ctx context.Context, run streams.Run) (execution.State, error) {
+	st, err := r.facts.Last(ctx, run.Action, run.ID)
+	for pause := time.Millisecond; errors.Is(err, execution.ErrNotFound) && pause < factPatience/2; pause *= 2 {
+		lifecycle.Pause(ctx, pause)
+		st, err = r.facts.Last(ctx, run.Action, run.ID)
+	}
+	return st, err
 }
 
 // claim makes the execution this runner's, or returns errNotOurs when somebody else was first. When the bus
