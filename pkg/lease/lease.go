@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/streams"
 )
 
@@ -136,8 +137,9 @@ func (h *holder) serve(ctx context.Context, revision uint64, hold func(context.C
 // it, or when a quarter of the TTL is left since the last renewal was sent, so that hold can end what it does before
 // anybody else begins. It puts hold's outcome back for serve to read.
 func (h *holder) renew(ctx context.Context, revision uint64, done chan error, end context.CancelCauseFunc) uint64 {
-	ticker := time.NewTicker(h.TTL / 4)
-	defer ticker.Stop()
+	every := h.TTL / renewals
+	beat := time.NewTimer(lifecycle.UntilBeat(every))
+	defer beat.Stop()
 	deadline := h.taken.Add(h.TTL * 3 / 4)
 	for {
 		select {
@@ -146,7 +148,7 @@ func (h *holder) renew(ctx context.Context, revision uint64, done chan error, en
 			return revision
 		case <-ctx.Done():
 			return revision
-		case <-ticker.C:
+		case <-beat.C:
 		}
 		sent := time.Now()
 		r, err := h.update(ctx, revision, deadline)
@@ -158,8 +160,12 @@ func (h *holder) renew(ctx context.Context, revision uint64, done chan error, en
 			end(fmt.Errorf("lease %s: %w: %w", h.Key, ErrLost, err))
 			return 0
 		}
+		beat.Reset(lifecycle.UntilBeat(every))
 	}
 }
+
+// renewals is how often a lease is renewed within its TTL. One may fail.
+const renewals = 3
 
 // update renews the lease. When it cannot before the deadline it gives up then, and not later.
 func (h *holder) update(ctx context.Context, revision uint64, deadline time.Time) (uint64, error) {

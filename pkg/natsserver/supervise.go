@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/jwt/v2"
+
+	"github.com/attune/attune/pkg/lifecycle"
 )
 
 // writeFault is in every line by which the server says that it could not write a stream. It then answers no
@@ -21,7 +23,7 @@ const enoughSpace = 16 << 20
 // started again as soon as there is space: its publishers' messages are not answered until then, never lost.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.Stop()
-	look := time.NewTicker(revokedEvery)
+	look := time.NewTimer(lifecycle.UntilBeat(revokedEvery))
 	defer look.Stop()
 	for {
 		select {
@@ -29,6 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case <-look.C:
 			s.revoke(ctx)
+			look.Reset(lifecycle.UntilBeat(revokedEvery))
 			continue
 		case <-s.broken:
 		}

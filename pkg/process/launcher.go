@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/sandbox"
 )
 
@@ -120,13 +121,13 @@ func (l *Launcher) replaceGuard(old guardian) (again bool) {
 }
 
 func (l *Launcher) tidyLoop() {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
+	beat := time.NewTimer(lifecycle.UntilBeat(tidyEvery))
+	defer beat.Stop()
+	for ; ; beat.Reset(lifecycle.UntilBeat(tidyEvery)) {
 		select {
 		case <-l.stop:
 			return
-		case <-tick.C:
+		case <-beat.C:
 			l.tidy()
 			l.thinRooms()
 		}

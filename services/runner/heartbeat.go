@@ -78,8 +78,8 @@ type heart struct {
 }
 
 func (b *heart) loop(ctx context.Context) {
-	ticker := time.NewTicker(streams.RunnerHeartbeat)
-	defer ticker.Stop()
+	beat := time.NewTimer(lifecycle.UntilBeat(streams.RunnerHeartbeat))
+	defer beat.Stop()
 	for {
 		over := time.NewTimer(time.Until(b.renewed.Add(streams.RunnerGiveUp)))
 		select {
@@ -90,8 +90,9 @@ func (b *heart) loop(ctx context.Context) {
 			b.giveUp(ctx)
 			b.renew(ctx)
 			lifecycle.Pause(ctx, retryEvery)
-		case <-ticker.C:
+		case <-beat.C:
 			b.renew(ctx)
+			beat.Reset(lifecycle.UntilBeat(streams.RunnerHeartbeat))
 		}
 		over.Stop()
 	}
