@@ -37,6 +37,7 @@ type way struct {
 	of   bool // it is bare: others are measured against it
 	ask  func(context.Context) error
 	took []time.Duration // of this round
+	cost time.Duration   // of this round: processor time of the services, from each event to the next
 }
 
 // latencyMode measures single starts, each way in turn.
@@ -127,7 +128,7 @@ func (in *instance) request(ctx context.Context) error {
 
 func forget(ways []*way) {
 	for _, w := range ways {
-		w.took = nil
+		w.took, w.cost = nil, 0
 	}
 }
 
@@ -136,6 +137,7 @@ func (in *instance) inTurn(ctx context.Context, ways []*way, samples int) error 
 	for range samples {
 		for _, w := range ways {
 			in.beacons.Drain()
+			before := processorTime(in.process.Process.Pid)
 			asked := beacon.Now()
 			if err := w.ask(ctx); err != nil {
 				return fmt.Errorf("%s: %w", w.name, err)
@@ -148,6 +150,7 @@ func (in *instance) inTurn(ctx context.Context, ways []*way, samples int) error 
 			if err := doNothing(ctx, restBetween); err != nil {
 				return err
 			}
+			w.cost += processorTime(in.process.Process.Pid) - before
 		}
 	}
 	return nil
@@ -176,5 +179,8 @@ func addWays(run *figure.Run, ways []*way) {
 		run.Bar(mostPlot, w.name, p99)
 		run.Add(figure.Figure{Name: w.name + " to first instruction, p50", Unit: "ms"}, p50)
 		run.Add(figure.Figure{Name: w.name + " to first instruction, p99", Unit: "ms"}, p99)
+		if !w.of {
+			run.Add(figure.Figure{Name: w.name + ": processor time of each, services", Unit: "µs"}, per(w.cost, len(w.took)))
+		}
 	}
 }

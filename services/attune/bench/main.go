@@ -81,11 +81,8 @@ func main() {
 
 // dispatch does what the arguments say.
 func dispatch(ctx context.Context, args []string, w io.Writer) error {
-	if scale.IsPart(args) {
-		return scale.Part(ctx, args, w)
-	}
-	if historybench.IsPart(args) {
-		return historybench.Part(ctx, args)
+	if part, err := asPart(ctx, args, w); part {
+		return err
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("%w: bench MODE [flags]\n%s", errUsage, list())
@@ -104,6 +101,18 @@ func dispatch(ctx context.Context, args []string, w io.Writer) error {
 		}
 	}
 	return fmt.Errorf("%w: there is no mode %q\n%s", errUsage, args[0], list())
+}
+
+// asPart is what this program does as one of the processes that a measurement starts.
+func asPart(ctx context.Context, args []string, w io.Writer) (part bool, err error) {
+	switch {
+	case scale.IsPart(args):
+		return true, scale.Part(ctx, args, w)
+	case historybench.IsPart(args):
+		return true, historybench.Part(ctx, args)
+	default:
+		return false, nil
+	}
 }
 
 func list() string {

@@ -6,22 +6,25 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/attune/attune/pkg/natsserver/natstest"
 	"github.com/attune/attune/services/attune/bench/figure"
-	"github.com/attune/attune/services/attune/bench/scale"
 )
 
 // TestMain lets measurements start this test binary as their parts.
 func TestMain(m *testing.M) {
-	if args := os.Args[1:]; scale.IsPart(args) {
-		if err := scale.Part(context.Background(), args, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
+	if args := os.Args[1:]; len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM) // until this process ends
+		part, err := asPart(ctx, args, os.Stdout)
+		if !part || err != nil {
+			fmt.Fprintln(os.Stderr, part, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -42,9 +45,17 @@ var small = map[string]string{
 	"starts":             "-samples 2",
 	"logs":               "-flood 25 -keep 1 -executions 3 -followers 2 -lines 2",
 	"packs":              "-runs 1",
+	"warm":               "-samples 1 -rest 1ms",
+	"history":            "-executions 3000 -samples 2 -recorded 60",
 	"admission":          "-executions 20 -samples 5 -queues 2 -waiting 20",
 	"admission-interval": "-executions 20 -samples 5 -queues 2 -waiting 0",
 	"admission-cluster":  slow,
+}
+
+// needed are commands that work where a mode can.
+var needed = map[string][][]string{
+	"packs": {{"python3", "-c", "import venv, ensurepip, pip"}},
+	"warm":  {{"python3", "--version"}, {"node", "--version"}},
 }
 
 func TestEveryModeMeasures(t *testing.T) {
@@ -66,8 +77,10 @@ func TestEveryModeMeasures(t *testing.T) {
 			if args == slow {
 				t.Skip("it is another mode with other defaults")
 			}
-			if m.name == "packs" && exec.Command("python3", "-c", "import venv, ensurepip, pip").Run() != nil {
-				t.Skip("there is no Python with pip")
+			for _, program := range needed[m.name] {
+				if exec.Command(program[0], program[1:]...).Run() != nil {
+					t.Skip("there is no", program[0])
+				}
 			}
 			file := filepath.Join(t.TempDir(), "figures.json")
 			var out strings.Builder

@@ -48,7 +48,7 @@ type said struct {
 
 // warmMode measures the starts of functions, with processes that wait for them and without, in turn.
 func warmMode(f *flag.FlagSet) measure {
-	samples := f.Int("samples", 200, "executions of each kind in each round")
+	samples := f.Int("samples", 60, "executions of each kind in each round")
 	rest := f.Duration("rest", 100*time.Millisecond, "pause between executions")
 	return func(ctx context.Context, s *session) (err error) {
 		in, err := s.start(ctx, "attune")
