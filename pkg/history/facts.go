@@ -19,10 +19,17 @@ import (
 // that one follows the other.
 var ErrTransition = errors.New("facts contradict the table of statuses")
 
+// ErrUnreadable is returned when a fact turns out not to be one.
+var ErrUnreadable = errors.New("not a fact")
+
 // FactAt is a fact and its sequence in EXECUTIONS.
 type FactAt struct {
 	streams.Fact
 	Seq uint64
+
+	// Whole gives all of a fact of which only id, action, status and attempt are known so far; nil: it is whole. Facts
+	// that are followed by newer ones in their batch are never read whole. One that brings parameters has to be.
+	Whole func() (streams.Fact, error)
 }
 
 // FactBatch is what is known of a batch of facts as a whole.
@@ -63,7 +70,7 @@ func (s *Store) applyRows(ctx context.Context, b FactBatch, rows *factColumns) e
 
 // merged is what a batch says of one execution.
 type merged struct {
-	newest     streams.Fact
+	newest     FactAt
 	parameters *string
 	seqs       []uint64
 }
@@ -73,7 +80,7 @@ func mergeFacts(facts []FactAt) (*factColumns, error) {
 	for _, f := range facts {
 		m, ok := byID[f.ID]
 		if !ok {
-			m = &merged{newest: f.Fact}
+			m = &merged{newest: f}
 			byID[f.ID] = m
 		}
 		if err := m.add(f); err != nil {
@@ -94,11 +101,11 @@ func (m *merged) add(f FactAt) error {
 	if f.Parameters != nil {
 		m.parameters = document(f.Parameters)
 	}
-	older, newer := m.newest, f.Fact
-	if isNewer(older, newer) {
+	older, newer := m.newest, f
+	if isNewer(older.Fact, newer.Fact) {
 		older, newer = newer, older
 	}
-	if !mayComeAfter(older, newer) {
+	if !mayComeAfter(older.Fact, newer.Fact) {
 		return fmt.Errorf("execution %s: %s (attempt %d) after %s (attempt %d): %w",
 			f.ID, newer.Status, newer.Attempt, older.Status, older.Attempt, ErrTransition)
 	}
@@ -174,7 +181,13 @@ func (c *factColumns) columns() []any {
 }
 
 func (c *factColumns) add(m *merged) error {
-	f := m.newest
+	f := m.newest.Fact
+	if m.newest.Whole != nil {
+		var err error
+		if f, err = m.newest.Whole(); err != nil {
+			return fmt.Errorf("execution %s: %w: %w", m.newest.ID, ErrUnreadable, err)
+		}
+	}
 	c.addRequest(f)
 	c.parameters = append(c.parameters, m.parameters)
 	c.seqs = append(c.seqs, array(m.seqs))

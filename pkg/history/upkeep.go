@@ -37,7 +37,7 @@ func (s *Store) Reject(ctx context.Context, messages []Rejected) error {
 // IsRefusal tells whether the database, or the table of statuses, refuses what it was given: the same would
 // be refused for ever. Other errors mean that the database is away or busy.
 func IsRefusal(err error) bool {
-	if errors.Is(err, ErrTransition) {
+	if errors.Is(err, ErrTransition) || errors.Is(err, ErrUnreadable) {
 		return true
 	}
 	var pg *pgconn.PgError

@@ -41,21 +41,41 @@ func parseDecision(m jetstream.Msg) (streams.Decision, error) {
 	return d, nil
 }
 
+// parseFact reads what subject and headers say of a fact. All of it is read only where that is needed: of a request, whose
+// parameters no other fact has, and of the newest fact of each execution in a batch.
 func parseFact(m jetstream.Msg) (history.FactAt, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return history.FactAt{}, fmt.Errorf("fact on %.200q: %w", m.Subject(), err)
+	}
+	at := history.FactAt{Seq: meta.Sequence.Stream}
+	head, err := execution.ParseHead(m.Subject(), m.Headers())
+	if err != nil || head.Status == streams.Requested {
+		at.Fact, err = wholeFact(m)
+		return at, err
+	}
+	at.Fact = streams.Fact{ID: head.ID, Action: head.Action.String(), Status: head.Status, Attempt: head.Attempt}
+	at.Whole = func() (streams.Fact, error) {
+		f, err := wholeFact(m)
+		if err == nil && (f.Status != head.Status || f.Attempt != head.Attempt) {
+			err = fmt.Errorf("fact of execution %s is %s, its header says %s: %w", f.ID, f.Status, head.Status, errNotOurs)
+		}
+		return f, err
+	}
+	return at, nil
+}
+
+func wholeFact(m jetstream.Msg) (streams.Fact, error) {
 	f, err := execution.ParseFact(m.Data())
 	if err != nil {
-		return history.FactAt{}, err
+		return f, err
 	}
 	packName, action, id, err := streams.ExecutionTokens(m.Subject())
 	if err != nil {
-		return history.FactAt{}, err
+		return f, err
 	}
 	if f.ID != id || f.Action != packName+"."+action {
-		return history.FactAt{}, fmt.Errorf("fact of execution %.80q of %.80q: %w", f.ID, f.Action, errNotOurs)
+		return f, fmt.Errorf("fact of execution %.80q of %.80q: %w", f.ID, f.Action, errNotOurs)
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return history.FactAt{}, fmt.Errorf("fact of execution %s: %w", id, err)
-	}
-	return history.FactAt{Fact: f, Seq: meta.Sequence.Stream}, nil
+	return f, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/event"
@@ -80,13 +81,22 @@ func TestMessagesThatCannotBecomeHistoryAreNotedAndEnd(t *testing.T) {
 	} {
 		f.publish(t, "attune.execution.core.echo."+poison.id, poison.data)
 	}
+	for _, body := range []string{`{"v":1`, `{"v":1,"id":"` + good + `","action":"core.echo","status":"running","attempt":1}`} { // what its headers say is good
+		m := nats.NewMsg("attune.execution.core.echo." + good)
+		m.Data = []byte(body)
+		m.Header.Set(streams.HeaderStatus, string(streams.Failed))
+		m.Header.Set(streams.HeaderAttempt, "1")
+		if _, err := f.JS.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
 	f.publish(t, "attune.decision.core.webhook.x", `{"v":1,"event_id":"x"}`)
 	last := f.request(t, streams.Canceled)
 	f.start(t)
 	eventually(t, "the last one is recorded", func() bool { return f.status(t, last) == streams.Canceled })
 	eventually(t, "all settled", func() bool { return f.settled(t, streams.Executions) && f.settled(t, streams.Decisions) })
-	if n := f.count(t, "rejected_messages"); n != 8 {
-		t.Errorf("%d rejected messages, want 8", n)
+	if n := f.count(t, "rejected_messages"); n != 10 {
+		t.Errorf("%d rejected messages, want 10", n)
 	}
 	if s := f.status(t, first); s != streams.Succeeded {
 		t.Errorf("the first is %s, want succeeded", s)
