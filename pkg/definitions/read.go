@@ -11,8 +11,7 @@ import (
 	"github.com/attune/attune/pkg/pack"
 )
 
-// Snapshot reads all definitions as of one moment.
-func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
+func (s *Store) read(ctx context.Context) (*Snapshot, error) {
 	snap := &Snapshot{
 		Packs: map[string]Pack{}, Actions: map[pack.Ref]Action{}, Triggers: map[pack.Ref]Trigger{},
 		Sensors: map[pack.Ref]Sensor{}, Rules: map[pack.Ref]Rule{},
