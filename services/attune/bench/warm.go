@@ -16,6 +16,7 @@ import (
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/services/attune/bench/beacon"
 	"github.com/attune/attune/services/attune/bench/figure"
 	"github.com/attune/attune/streams"
 )
@@ -25,9 +26,9 @@ const warmPack = "spares"
 
 // functions are actions that say when their first line ran, and whether their process had waited for it.
 var functions = map[string]struct{ file, text string }{
-	"python": {"say.py", "import os, time\nloaded = os.environ[\"ATTUNE_EXECUTION_ID\"]\ndef run(execution):\n    at = time.time_ns()\n    return {\"at\": str(at), \"warm\": loaded != execution[\"id\"]}\n"},
-	"node": {"say.mjs", "const loaded = process.env.ATTUNE_EXECUTION_ID;\nexport function run(_, { execution }) {\n  const at = performance.timeOrigin + performance.now();\n" +
-		"  return { at: String(Math.round(at * 1e6)), warm: loaded !== execution.id };\n}\n"},
+	"python": {"say.py", "import os, time\nloaded = os.environ[\"ATTUNE_EXECUTION_ID\"]\ndef run(execution):\n    at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)\n    return {\"at\": str(at), \"warm\": loaded != execution[\"id\"]}\n"},
+	"node": {"say.mjs", "const loaded = process.env.ATTUNE_EXECUTION_ID;\nexport function run(_, { execution }) {\n  const at = process.hrtime.bigint();\n" +
+		"  return { at: String(at), warm: loaded !== execution.id };\n}\n"},
 }
 
 // function is one of them, with processes that wait for it or without.
@@ -42,8 +43,8 @@ type function struct {
 
 // said is what it returns.
 type said struct {
-	At   int64 `json:"at,string"`
-	Warm bool  `json:"warm"`
+	At   time.Duration `json:"at,string"` // as beacon.Now has it
+	Warm bool          `json:"warm"`
 }
 
 // warmMode measures the starts of functions, with processes that wait for them and without, in turn.
@@ -60,7 +61,7 @@ func warmMode(f *flag.FlagSet) measure {
 		if err != nil {
 			return err
 		}
-		w := &dispatches{dispatched: map[string]time.Time{}, facts: make(chan execution.Fact, 1024)}
+		w := &dispatches{dispatched: map[string]time.Duration{}, facts: make(chan execution.Fact, 1024)}
 		if err := w.follow(in.bus.Conn); err != nil {
 			return err
 		}
@@ -103,12 +104,12 @@ type dispatches struct {
 	facts chan execution.Fact
 
 	mu         sync.Mutex
-	dispatched map[string]time.Time
+	dispatched map[string]time.Duration
 }
 
 func (d *dispatches) follow(conn *nats.Conn) error {
 	_, err := conn.Subscribe(streams.AllRuns, func(m *nats.Msg) {
-		now := time.Now()
+		now := beacon.Now()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.dispatched[m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]] = now
@@ -169,9 +170,8 @@ func (d *dispatches) add(f *function, fact execution.Fact) error {
 	dispatched := d.dispatched[fact.ID]
 	delete(d.dispatched, fact.ID)
 	d.mu.Unlock()
-	at := time.Unix(0, s.At)
-	f.run = append(f.run, at.Sub(dispatched))
-	f.claim = append(f.claim, at.Sub(*fact.StartedAt))
+	f.run = append(f.run, s.At-dispatched)
+	f.claim = append(f.claim, time.Since(*fact.StartedAt)-(beacon.Now()-s.At))
 	if s.Warm != f.warm {
 		f.missed++
 	}
