@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
-	_ "embed" // for the query
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/attune/attune/pkg/postgres"
 )
-
-//go:embed clone.sql
-var cloneQuery string
 
 // models is how many executions others are made after, and cloned how many of these are made in one statement.
 const (
@@ -64,7 +62,7 @@ func (h *history) fill(ctx context.Context, want int, say func(string, ...any)) 
 		if times <= 0 {
 			break
 		}
-		if _, err := h.db.Exec(ctx, cloneQuery, ids, h.next, h.next+times-1); err != nil {
+		if err := h.clone(ctx, ids, h.next, h.next+times-1); err != nil {
 			return fmt.Errorf("store more executions: %w", err)
 		}
 		if h.next += times; have/100_000 != (have+times*len(ids))/100_000 {
@@ -78,6 +76,56 @@ func (h *history) fill(ctx context.Context, want int, say func(string, ...any)) 
 	}
 	_, err = h.db.Exec(ctx, "CHECKPOINT")
 	return err
+}
+
+// changed are the columns of a table that clones do not have from their models: ids are new ones, derived from the old
+// and a number, and facts are gone from their stream, as those of old executions are.
+type changed struct {
+	table, of string // of: which rows are those of the models
+	columns   map[string]string
+}
+
+var clones = []changed{
+	{"events", "id IN (SELECT event_id FROM executions WHERE id = ANY($1::uuid[]))", map[string]string{"id": another("id")}},
+	{"decisions", "event_id IN (SELECT event_id FROM executions WHERE id = ANY($1::uuid[]))", map[string]string{
+		"event_id": another("event_id"), "execution_id": another("execution_id"),
+	}},
+	{"executions", "id = ANY($1::uuid[])", map[string]string{"id": another("id"), "event_id": another("event_id"), "fact_seqs": "'{}'"}},
+}
+
+func another(id string) string { return "md5(x." + id + "::text || n)::uuid" }
+
+// clone makes a row like each of the models for each number from one to another. Whatever columns there are, they get
+// the values of the models.
+func (h *history) clone(ctx context.Context, models []string, from, to int) error {
+	return pgx.BeginFunc(ctx, h.db, func(tx pgx.Tx) error {
+		for _, c := range clones {
+			rows, err := tx.Query(ctx, `SELECT attname::text FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''`, c.table)
+			if err != nil {
+				return err
+			}
+			columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, c.query(columns), models, from, to); err != nil {
+				return fmt.Errorf("%s: %w", c.table, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (c changed) query(columns []string) string {
+	values := slices.Clone(columns)
+	for i, name := range columns {
+		values[i] = "x." + name
+		if value, known := c.columns[name]; known {
+			values[i] = value
+		}
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %[1]s AS x, generate_series($2::int, $3::int) AS n WHERE x.%[4]s",
+		c.table, strings.Join(columns, ", "), strings.Join(values, ", "), c.of)
 }
 
 func (h *history) models(ctx context.Context) ([]string, error) {
