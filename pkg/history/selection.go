@@ -73,7 +73,7 @@ func (q *selection) packs(column, ref string, packs []string) (one *oneOf) {
 // oneOf is a condition that one of several values fulfils.
 type oneOf struct {
 	column string
-	within string // a condition that all the values fulfil, if any
+	within string // a condition that all the values fulfil, of values that are not anybody's text
 	values []string
 }
 
@@ -134,6 +134,14 @@ func (q *selection) page(table, column string, limit int, packs *oneOf, groups [
 	return "(SELECT * FROM (" + strings.Join(walks, " UNION ALL ") + ") AS walks" + newest + ")"
 }
 
+// array gives the values: those of statuses as literals, for the planner takes an array that it does not know for a long one.
+func (q *selection) array(o *oneOf) string {
+	if o.within == "" {
+		return q.arg(o.values) + "::text[]"
+	}
+	return "ARRAY['" + strings.Join(o.values, "', '") + "']::text[]"
+}
+
 // walk gives the newest rows of each combination of the alternatives. Several values of one column have no common order
 // in an index, so each is walked along on its own.
 func (q *selection) walk(table, newest string, alternatives ...*oneOf) string {
@@ -145,12 +153,16 @@ func (q *selection) walk(table, newest string, alternatives ...*oneOf) string {
 		if o.within != "" {
 			where = append(where, o.within)
 		}
+		if len(o.values) == 1 && o.within != "" {
+			where = append(where, o.column+" = '"+o.values[0]+"'")
+			continue
+		}
 		if len(o.values) == 1 {
 			where = append(where, o.column+" = "+q.arg(o.values[0]))
 			continue
 		}
-		name := "one" + strconv.Itoa(len(q.args))
-		from = append(from, "unnest("+q.arg(o.values)+"::text[]) AS "+name+" (value)")
+		name := "one" + strconv.Itoa(len(where))
+		from = append(from, "unnest("+q.array(o)+") AS "+name+" (value)")
 		where = append(where, o.column+" = "+name+".value")
 	}
 	rows := "SELECT * FROM " + table + " WHERE " + strings.Join(where, " AND ") + newest
