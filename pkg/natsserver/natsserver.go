@@ -106,11 +106,29 @@ func (s *Server) Restart() error {
 		srv.WaitForShutdown()
 		return err
 	}
+	if err := s.open(srv); err != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+		return err
+	}
 	s.srv, s.revoked = srv, 0
 	s.stage() // the server has removed what was there
 	if a, ok := srv.Addr().(*net.TCPAddr); ok && s.addr != "" {
 		host, _, _ := net.SplitHostPort(s.addr)
 		s.addr = net.JoinHostPort(host, strconv.Itoa(a.Port))
+	}
+	return nil
+}
+
+// open makes the account's JetStream ready. The server does so when the first client comes, and for a moment the account's
+// folder is not there; a second client that makes a stream just then would be refused.
+func (s *Server) open(srv *server.Server) error {
+	account, err := s.keys.app.PublicKey()
+	if err == nil {
+		_, err = srv.LookupAccount(account)
+	}
+	if err != nil {
+		return fmt.Errorf("open account of NATS: %w", err)
 	}
 	return nil
 }
