@@ -50,7 +50,8 @@ func (t *traffic) run(ctx context.Context, executions int) error {
 		due := min(int(time.Since(began).Seconds()*float64(t.rate))+1, executions)
 		for ; n < due; n++ {
 			t.ending.Add(2)
-			go t.do(func() error { return t.happen(ctx, n) })
+			number := n // it goes on
+			go t.do(func() error { return t.happen(ctx, number) })
 		}
 		if err := t.failed.Load(); err != nil {
 			return *err
