@@ -41,7 +41,7 @@ type Config struct {
 	LogFormat   string `envconfig:"LOG_FORMAT" default:"auto" desc:"auto, text or json"`
 	Sync        string `envconfig:"SYNC" default:"always" desc:"always: disk before acknowledge; interval: faster, loses seconds at a power failure"`
 	Replicas    int    `envconfig:"REPLICAS" default:"1" desc:"copies of every stream"`
-	Slots       int    `envconfig:"SLOTS" desc:"executions that a runner runs at once; 0: thirty-two per processor"`
+	Slots       int    `envconfig:"SLOTS" desc:"executions that a runner runs at once; 0: sixteen per processor"`
 	Pool        string `envconfig:"POOL" default:"default" desc:"pool that a runner serves"`
 	Labels      Labels `envconfig:"LABELS" desc:"labels of this runner: zone=eu,gpu"`
 	RunnerName  string `envconfig:"RUNNER_NAME" desc:"name of this runner; the host's when empty"`
@@ -126,7 +126,7 @@ func Load() (Config, error) {
 		c.DataDir = DefaultDataDir()
 	}
 	if c.Slots == 0 {
-		c.Slots = 32 * runtime.NumCPU()
+		c.Slots = 16 * runtime.NumCPU()
 	}
 	if c.RunnerName == "" {
 		c.RunnerName = hostName()

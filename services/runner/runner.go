@@ -40,7 +40,7 @@ type Config struct {
 	Bus          *bus.Bus
 	Name         string         // others see it with a suffix that is new at every start
 	Pool         string         // "" means streams.DefaultPool
-	Slots        int            // executions at once; 0: thirty-two per processor
+	Slots        int            // executions at once; 0: sixteen per processor
 	DataDir      string         // of this runner alone
 	Labels       streams.Labels // what this runner has that others may not
 	Path         string         // PATH of the programs; "" means runtime.DefaultPath
@@ -75,7 +75,7 @@ const (
 	DefaultGrace        = 10 * time.Second
 	DefaultDrainTimeout = 30 * time.Second
 	DefaultSpare        = 10 * time.Minute // the installer says again within a minute what is wanted
-	slotsPerProcessor   = 32               // actions of operations wait more than they compute, and so does the claim, for the disk
+	slotsPerProcessor   = 16               // actions of operations wait more than they compute, and so does the claim, for the disk
 )
 
 var (
