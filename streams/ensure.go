@@ -78,7 +78,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 }
 
 // repaired is the persistence of streams whose loss at a power failure is repaired (RUNS: the leader
-// dispatches again) or bounded (LOGS). The server offers the faster mode to streams without replicas only.
+// dispatches again; leases: they are taken anew) or bounded (LOGS). The server offers the faster mode to streams without replicas only.
 func repaired(o Options) jetstream.PersistModeType {
 	if o.Replicas > 1 {
 		return jetstream.DefaultPersistMode
@@ -167,7 +167,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, o Options) error {
 
 func ensureBuckets(ctx context.Context, js jetstream.JetStream, o Options) error {
 	for _, c := range DeclaredBuckets(o) {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+		if err := ensureBucket(ctx, js, c, o); err != nil {
 			return fmt.Errorf("ensure bucket %s: %w", c.Bucket, err)
 		}
 	}
@@ -177,6 +177,39 @@ func ensureBuckets(ctx context.Context, js jetstream.JetStream, o Options) error
 		}
 	}
 	return nil
+}
+
+func ensureBucket(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig, o Options) error {
+	if c.Bucket == BucketLeases {
+		return ensureLeases(ctx, js, c, o)
+	}
+	_, err := js.CreateOrUpdateKeyValue(ctx, c)
+	return err
+}
+
+// ensureLeases makes the bucket of leases with a persistence that the library's configuration of a bucket cannot say,
+// and that the server does not change later: a bucket that is there keeps its own.
+func ensureLeases(ctx context.Context, js jetstream.JetStream, c jetstream.KeyValueConfig, o Options) error {
+	s := leaseStream(c, o)
+	old, err := js.Stream(ctx, s.Name)
+	if err == nil {
+		s.PersistMode = old.CachedInfo().Config.PersistMode
+	} else if !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return err
+	}
+	_, err = js.CreateOrUpdateStream(ctx, s)
+	return err
+}
+
+// leaseStream is the stream of the bucket of leases as ADR-8 wants it. What it forgets when the server's machine fails
+// is repaired: nobody can renew while the machine starts again, so that every lease is over by then, and is taken anew.
+func leaseStream(c jetstream.KeyValueConfig, o Options) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: "KV_" + c.Bucket, Subjects: []string{"$KV." + c.Bucket + ".>"}, Description: c.Description,
+		MaxMsgsPerSubject: 1, MaxAge: c.TTL, Duplicates: c.TTL, AllowMsgTTL: true, SubjectDeleteMarkerTTL: c.LimitMarkerTTL,
+		Replicas: c.Replicas, Storage: jetstream.FileStorage, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
+		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true, PersistMode: repaired(o),
+	}
 }
 
 // objectStream is the stream of an object bucket as ADR-20 wants it, and besides lets objects be stored in atomic

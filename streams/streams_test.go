@@ -320,3 +320,56 @@ func TestBucketsOfEarlierInstallationsTakeBatches(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// Whoever has the library make the bucket gets the same one but for how soon it is on disk.
+func TestTheBucketOfLeasesIsTheLibrarysButForItsPersistence(t *testing.T) {
+	t.Parallel()
+	ctx, js := context.Background(), newJetStream(t)
+	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	ours := leasesOf(t, js)
+	if err := js.DeleteKeyValue(ctx, streams.BucketLeases); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range streams.DeclaredBuckets(streams.Options{}) {
+		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := leasesOf(t, js)
+	want.PersistMode = jetstream.AsyncPersistMode
+	want.Metadata, ours.Metadata = nil, nil // what the server says of itself
+	if diff := cmp.Diff(want, ours); diff != "" {
+		t.Errorf("the bucket (-want +got):\n%s", diff)
+	}
+}
+
+func TestABucketOfLeasesKeepsThePersistenceThatItHas(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []jetstream.PersistModeType{jetstream.DefaultPersistMode, jetstream.AsyncPersistMode} {
+		ctx, js := context.Background(), newJetStream(t)
+		if mode == jetstream.DefaultPersistMode { // as installations had it
+			if _, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: streams.BucketLeases, TTL: streams.LeaseTTL, LimitMarkerTTL: time.Minute}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := leasesOf(t, js).PersistMode; got != mode {
+				t.Errorf("persist mode is %v, want %v", got, mode)
+			}
+		}
+	}
+}
+
+func leasesOf(t *testing.T, js jetstream.JetStream) jetstream.StreamConfig {
+	t.Helper()
+	s, err := js.Stream(context.Background(), "KV_"+streams.BucketLeases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().Config
+}
