@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/attune/attune/pkg/access"
+	"github.com/attune/attune/pkg/lifecycle"
 )
 
 // Every is how often a keeper looks whether anything has changed.
@@ -76,7 +77,7 @@ func NewKeeper(s *Store, log *slog.Logger) *Keeper {
 
 // Run follows the store until ctx ends.
 func (k *Keeper) Run(ctx context.Context) error {
-	look := time.NewTicker(k.every)
+	look := time.NewTimer(lifecycle.UntilBeat(k.every))
 	defer look.Stop()
 	touch := time.NewTicker(touchEvery)
 	defer touch.Stop()
@@ -86,6 +87,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 		select {
 		case <-look.C:
+			look.Reset(lifecycle.UntilBeat(k.every))
 		case <-touch.C:
 			k.touch(ctx)
 		case <-ctx.Done():

@@ -74,6 +74,9 @@ func dial(ctx context.Context, c Config) (*nats.Conn, error) {
 	}, backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
 }
 
+// inProcessPing is how often a connection within the process is tried out.
+const inProcessPing = 2 * time.Minute
+
 func options(ctx context.Context, c Config) []nats.Option {
 	log := c.Logger
 	opts := []nats.Option{
@@ -106,7 +109,8 @@ func options(ctx context.Context, c Config) []nats.Option {
 		opts = append(opts, nats.RootCAs(c.CAFile))
 	}
 	if c.InProcess != nil {
-		opts = append(opts, c.InProcess)
+		// Such a connection ends with the server: nobody has to ask whether there still is one.
+		opts = append(opts, c.InProcess, nats.PingInterval(inProcessPing))
 	}
 	return opts
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
@@ -53,7 +54,8 @@ func newLeader(i *Installer) *leader {
 
 // work goes over everything after each change, until ctx ends.
 func (l *leader) work(ctx context.Context) error {
-	tick := time.NewTicker(min(look, l.Every))
+	every := min(look, l.Every)
+	tick := time.NewTimer(lifecycle.UntilBeat(every))
 	defer tick.Stop()
 	for {
 		select {
@@ -61,6 +63,7 @@ func (l *leader) work(ctx context.Context) error {
 			return context.Cause(ctx)
 		case <-l.wake:
 		case <-tick.C:
+			tick.Reset(lifecycle.UntilBeat(every))
 		}
 		l.round(ctx)
 	}

@@ -41,6 +41,7 @@ type Launcher struct {
 	count  uint32
 	runs   map[mark]*run
 	mains  map[int]struct{} // pids that their own runs reap
+	astir  bool             // something has run, or was left behind, since orphans were looked for
 }
 
 // tidyEvery is how often orphans that ended while their program still runs are reaped.
@@ -58,7 +59,7 @@ func NewLauncher(c Config) (*Launcher, error) {
 	l := &Launcher{
 		mark: seedMark(c.Seed), environ: c.Environ, sandbox: c.Sandbox, log: c.Logger, stop: make(chan struct{}),
 		rooms: newRooms(),
-		runs:  map[mark]*run{}, mains: map[int]struct{}{},
+		runs:  map[mark]*run{}, mains: map[int]struct{}{}, astir: true,
 	}
 	killFamily(l.mark, l.environ, guardFor)
 	g, err := startGuard(l.mark, l.environ)
@@ -128,10 +129,28 @@ func (l *Launcher) tidyLoop() {
 		case <-l.stop:
 			return
 		case <-beat.C:
-			l.tidy()
+			if l.stirs() {
+				l.tidy()
+			}
 			l.thinRooms()
 		}
 	}
+}
+
+// stirs tells whether there may be orphans. They are left by programs only, and come here one after the other as those
+// above them end: where none was found after everything had ended, there is none.
+func (l *Launcher) stirs() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was := l.astir
+	l.astir = len(l.runs) > 0
+	return was || l.astir
+}
+
+func (l *Launcher) stir() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.astir = true
 }
 
 // tidy reaps orphans that have ended, and kills those whose program has ended already.
@@ -141,6 +160,7 @@ func (l *Launcher) tidy() {
 		if !l.mark.family(m) || l.isMain(pid) {
 			continue
 		}
+		l.stir()
 		if zombie(pid) {
 			l.reapOrphan(pid)
 		} else if !l.active(m) {
@@ -175,7 +195,7 @@ func (l *Launcher) number(r *run) error {
 		return errClosed
 	}
 	r.mark = l.nextMark()
-	l.runs[r.mark] = r
+	l.runs[r.mark], l.astir = r, true
 	return nil
 }
 

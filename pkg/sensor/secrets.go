@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/secret"
 )
@@ -20,7 +21,7 @@ func (h *Host) watchSecrets(ctx context.Context) (<-chan map[secret.Ref]string, 
 	out, done := make(chan map[secret.Ref]string), make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(h.Pace.Secrets)
+		tick := time.NewTimer(lifecycle.UntilBeat(h.Pace.Secrets))
 		defer tick.Stop()
 		var known map[secret.Ref]string
 		for {
@@ -29,6 +30,7 @@ func (h *Host) watchSecrets(ctx context.Context) (<-chan map[secret.Ref]string, 
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+				tick.Reset(lifecycle.UntilBeat(h.Pace.Secrets))
 			}
 		}
 	}()

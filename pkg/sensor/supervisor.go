@@ -11,13 +11,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/secret"
 	"github.com/attune/attune/streams"
 )
 
-// lookEvery is how often a host looks whether a pause of its own is over.
+// lookEvery is how often a host that waits for time to pass looks whether it has.
 const lookEvery = 250 * time.Millisecond
 
 // entry is what the bus says of a sensor.
@@ -93,9 +94,11 @@ func (s *supervisor) retry(ctx context.Context, what string, err error) error {
 
 // loop follows everything that may change which sensors this host has.
 func (s *supervisor) loop(stop context.Context, leases, states <-chan jetstream.KeyValueEntry, requests <-chan *nats.Msg, secrets <-chan map[secret.Ref]string) {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	for {
+		var look <-chan time.Time
+		if s.waits() {
+			look = time.After(lifecycle.UntilBeat(lookEvery))
+		}
 		select {
 		case <-stop.Done():
 			return
@@ -119,11 +122,36 @@ func (s *supervisor) loop(stop context.Context, leases, states <-chan jetstream.
 			s.restart(m)
 		case t := <-s.ended:
 			s.forget(t)
-		case <-look.C:
+		case <-look:
 			s.sweep()
 		}
 		s.decide()
 	}
+}
+
+// waits tells whether time alone may give this host something to do: there is a sensor that it may take later, or an
+// entry that is to be removed. Whatever else there is to do comes with a change.
+func (s *supervisor) waits() bool {
+	if s.snap == nil || s.unread > 0 {
+		return false
+	}
+	for ref := range s.wants {
+		if s.tended[ref] == nil && s.free(s.entries[ref].state) {
+			return true
+		}
+	}
+	for ref, e := range s.entries {
+		if s.left(ref, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// left tells whether an entry is of a sensor that does not exist any more and that nobody has.
+func (s *supervisor) left(ref pack.Ref, e entry) bool {
+	_, known := s.snap.Sensors[ref]
+	return !known && e.revision != 0 && s.tended[ref] == nil && s.free(e.state)
 }
 
 // finish ends all sensors and returns when they have ended.
@@ -211,7 +239,7 @@ func (s *supervisor) sweep() {
 		return
 	}
 	for ref, e := range s.entries {
-		if _, known := s.snap.Sensors[ref]; !known && e.revision != 0 && s.tended[ref] == nil && s.free(e.state) {
+		if s.left(ref, e) {
 			s.remove(ref, e)
 		}
 	}
