@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/runtime"
@@ -27,15 +26,14 @@ type Environment struct {
 	dir    string // of this try
 	lock   *os.File
 	marker marker
-	load   func() (pack.Pack, error)
 	uses   int // guarded by store.mu; being the current one of its digest is a use
 }
 
 // Tools says by runtime where what was built for it is.
 type Tools map[string]string
 
-// Definition reads the pack's files, once.
-func (e *Environment) Definition() (pack.Pack, error) { return e.load() }
+// Definition reads the pack's files.
+func (e *Environment) Definition() (pack.Pack, error) { return pack.Load(e.Pack) }
 
 // Env is the folder that was built for a runtime; "" when nothing was.
 func (e *Environment) Env(name string) string { return e.Tools[name] }
@@ -78,7 +76,6 @@ func (s *Store) adopt(digest string, m marker, missing []streams.Missing) (*Envi
 		Digest: digest, Pack: filepath.Join(dir, "pack"), Tools: Tools{}, Missing: missing,
 		store: s, dir: dir, lock: lock, marker: m,
 	}
-	e.load = sync.OnceValues(func() (pack.Pack, error) { return pack.Load(e.Pack) })
 	for _, i := range m.Runtimes {
 		e.Runtimes = append(e.Runtimes, i.Found)
 		if i.Built {

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/placement"
 	"github.com/attune/attune/streams"
 )
 
@@ -21,11 +23,34 @@ var (
 	errUnreadable = errors.New("its archive cannot be read")
 )
 
-// archives reads packs from their archives, each once. The loop owns it.
+// archives reads packs from their archives. The loop owns it.
 type archives struct {
 	js   jetstream.JetStream
 	temp string
-	read map[string]pack.Pack
+	read map[string]pack.Pack // of versions that are on their way; the others are many, and it is known what they ask
+	asks map[string]asks      // of all
+}
+
+// asks is what has to be known of a version as long as it is there.
+type asks struct {
+	pools      []string
+	placements map[string]streams.Placement
+}
+
+// asked gives what the pack of an archive asks.
+func (a *archives) asked(ctx context.Context, digest string) (asks, error) {
+	if known, ok := a.asks[digest]; ok {
+		return known, nil
+	}
+	p, ok := a.read[digest]
+	if !ok {
+		var err error
+		if p, err = a.open(ctx, digest); err != nil {
+			return asks{}, err
+		}
+	}
+	a.asks[digest] = asks{pools: Pools(p), placements: placement.OfPack(p)}
+	return a.asks[digest], nil
 }
 
 // pack gives the pack of an archive.
@@ -33,16 +58,19 @@ func (a *archives) pack(ctx context.Context, digest string) (pack.Pack, error) {
 	if p, ok := a.read[digest]; ok {
 		return p, nil
 	}
+	p, err := a.open(ctx, digest)
+	if err == nil {
+		a.read[digest] = p
+	}
+	return p, err
+}
+
+func (a *archives) open(ctx context.Context, digest string) (pack.Pack, error) {
 	data, err := call(ctx, func(ctx context.Context) ([]byte, error) { return a.fetch(ctx, digest) })
 	if err != nil {
 		return pack.Pack{}, err
 	}
-	p, err := a.load(digest, data)
-	if err != nil {
-		return pack.Pack{}, err
-	}
-	a.read[digest] = p
-	return p, nil
+	return a.load(digest, data)
 }
 
 func (a *archives) fetch(ctx context.Context, digest string) ([]byte, error) {
@@ -82,11 +110,8 @@ func (a *archives) load(digest string, data []byte) (p pack.Pack, err error) {
 	return p, err
 }
 
-// keep forgets the packs of all other archives.
-func (a *archives) keep(digests map[string]bool) {
-	for digest := range a.read {
-		if !digests[digest] {
-			delete(a.read, digest)
-		}
-	}
+// keep forgets all other archives, and of those that are not on their way the packs.
+func (a *archives) keep(coming map[string]bool) {
+	maps.DeleteFunc(a.read, func(digest string, _ pack.Pack) bool { return !coming[digest] })
+	maps.DeleteFunc(a.asks, func(digest string, _ asks) bool { _, there := coming[digest]; return !there })
 }

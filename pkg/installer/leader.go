@@ -42,7 +42,7 @@ type leader struct {
 func newLeader(i *Installer) *leader {
 	l := &leader{
 		Installer: i,
-		archives:  archives{js: i.Bus.JS, temp: i.TempDir, read: map[string]pack.Pack{}},
+		archives:  archives{js: i.Bus.JS, temp: i.TempDir, read: map[string]pack.Pack{}, asks: map[string]asks{}},
 		announced: map[string]int{}, since: time.Now(), reconnects: i.Bus.Conn.Stats().Reconnects,
 		again: backoff.NewExponentialBackOff(), unseen: map[string]time.Time{}, unavailable: map[string]bool{},
 	}

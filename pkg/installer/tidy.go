@@ -14,8 +14,6 @@ import (
 
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/logging"
-	"github.com/attune/attune/pkg/pack"
-	"github.com/attune/attune/pkg/placement"
 	"github.com/attune/attune/streams"
 )
 
@@ -109,13 +107,13 @@ func (l *leader) reconcile(ctx context.Context) error {
 	return err
 }
 
-// packsOf reads the archives of versions; complete tells that none is missing which may be read later.
-func (l *leader) packsOf(ctx context.Context, versions []definitions.Version) (packs map[string]pack.Pack, complete bool) {
-	packs, complete = map[string]pack.Pack{}, true
-	there := map[string]bool{}
+// packsOf tells what the packs of versions ask; complete tells that none is missing which may be read later.
+func (l *leader) packsOf(ctx context.Context, versions []definitions.Version) (packs map[string]asks, complete bool) {
+	packs, complete = map[string]asks{}, true
+	coming := map[string]bool{}
 	for _, v := range versions {
-		there[v.Digest] = true
-		p, err := l.archives.pack(ctx, v.Digest)
+		coming[v.Digest] = coming[v.Digest] || v.Coming()
+		p, err := l.archives.asked(ctx, v.Digest)
 		switch {
 		case err == nil:
 			packs[v.Digest] = p
@@ -132,12 +130,12 @@ func (l *leader) packsOf(ctx context.Context, versions []definitions.Version) (p
 			complete = false
 		}
 	}
-	l.archives.keep(there)
+	l.archives.keep(coming)
 	return packs, complete
 }
 
 // alignInstalls tells runners of what they must have, and takes away what no version stands for.
-func (l *leader) alignInstalls(ctx context.Context, b bucket, versions []definitions.Version, packs map[string]pack.Pack) error {
+func (l *leader) alignInstalls(ctx context.Context, b bucket, versions []definitions.Version, packs map[string]asks) error {
 	for _, v := range versions {
 		p, ok := packs[v.Digest]
 		if !ok || v.State == definitions.VersionFailed { // nobody tries again what failed, until somebody asks
@@ -146,7 +144,7 @@ func (l *leader) alignInstalls(ctx context.Context, b bucket, versions []definit
 		if _, there := b.entries[v.Digest]; there {
 			continue
 		}
-		if err := putInstall(ctx, b, wanted(v, Pools(p))); err != nil && !streams.IsStale(err) {
+		if err := putInstall(ctx, b, wanted(v, p.pools)); err != nil && !streams.IsStale(err) {
 			return fmt.Errorf("tell runners of pack %s %s: %w", v.Pack, v.Version, err)
 		}
 	}
@@ -156,10 +154,10 @@ func (l *leader) alignInstalls(ctx context.Context, b bucket, versions []definit
 }
 
 // alignPlacements writes what the actions of all versions ask for, and removes the rest when it knows all of them.
-func alignPlacements(ctx context.Context, b bucket, packs map[string]pack.Pack, complete bool) error {
+func alignPlacements(ctx context.Context, b bucket, packs map[string]asks, complete bool) error {
 	wanted := map[string]bool{}
 	for _, p := range packs {
-		for token, of := range placement.OfPack(p) {
+		for token, of := range p.placements {
 			wanted[token] = true
 			var there streams.Placement
 			if e, ok := b.entries[token]; ok && json.Unmarshal(e.Value(), &there) == nil && reflect.DeepEqual(there, of) {

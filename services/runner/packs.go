@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -27,6 +28,13 @@ type opened struct {
 	mu       sync.Mutex // guards the fields below
 	programs map[string]*program
 	declared map[string]int // how many processes are to wait for which action; nil before anybody asked
+
+	// What the pack's files say; actions is nil before they were read. There may be thousands of actions of which few
+	// are used: each is kept as it is written until it is.
+	name    string
+	ranges  map[string]string
+	actions map[string][]byte
+	warm    []pack.Action // those that say how many of their processes are to wait
 }
 
 // program is an action ready to be started. It is the same for all executions.
@@ -90,17 +98,41 @@ func (o *opened) program(set *runtime.Set, name string, show shower) (*program, 
 	return p, nil
 }
 
-func (o *opened) action(name string) (pack.Action, error) {
+// action needs mu.
+func (o *opened) action(name string) (a pack.Action, err error) {
+	if err := o.read(); err != nil {
+		return a, err
+	}
+	text, ok := o.actions[name]
+	if !ok {
+		return a, fmt.Errorf("action %s: %w", name, errNoAction)
+	}
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, fmt.Errorf("action %s: %w", name, err)
+	}
+	return a, nil
+}
+
+// read reads the pack's files, once. It needs mu.
+func (o *opened) read() error {
+	if o.actions != nil {
+		return nil
+	}
 	p, err := o.env.Definition()
 	if err != nil {
-		return pack.Action{}, fmt.Errorf("read pack: %w", err)
+		return fmt.Errorf("read pack: %w", err)
 	}
+	actions, warm := make(map[string][]byte, len(p.Actions)), []pack.Action(nil)
 	for _, a := range p.Actions {
-		if a.Name == name {
-			return a, nil
+		if actions[a.Name], err = json.Marshal(a); err != nil {
+			return fmt.Errorf("action %s: %w", a.Name, err)
+		}
+		if a.Warm != nil {
+			warm = append(warm, a)
 		}
 	}
-	return pack.Action{}, fmt.Errorf("action %s: %w", name, errNoAction)
+	o.name, o.ranges, o.actions, o.warm = p.Name, p.Runtime, actions, warm
+	return nil
 }
 
 // command tells how to start an action with the interpreter that its pack was built with.

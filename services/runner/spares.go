@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	goruntime "runtime"
 	"time"
@@ -175,29 +174,26 @@ func (r *Runner) forgetPack(digest string) {
 // waiting tells how many processes are to wait for which action of the pack, as the actions declare. For one that this
 // runner does not run, or whose program cannot wait, it is none.
 func (o *opened) waiting(r *Runner) (name string, declared map[string]int, err error) {
-	p, err := o.env.Definition()
-	if err != nil {
-		return "", nil, fmt.Errorf("read pack: %w", err)
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.read(); err != nil {
+		return "", nil, err
+	}
 	if o.declared != nil {
-		return p.Name, o.declared, nil
+		return o.name, o.declared, nil
 	}
 	o.declared = map[string]int{}
-	for _, a := range p.Actions {
-		if a.Warm != nil {
-			o.declared[a.Name] = 0
-			if d, _ := runtime.Define(r.defined, a.Runtime); *a.Warm > 0 && len(d.Run.Spare) > 0 && r.fits(p, a) {
-				o.declared[a.Name] = *a.Warm
-			}
+	for _, a := range o.warm {
+		o.declared[a.Name] = 0
+		if d, _ := runtime.Define(r.defined, a.Runtime); *a.Warm > 0 && len(d.Run.Spare) > 0 && r.fits(o.ranges, a) {
+			o.declared[a.Name] = *a.Warm
 		}
 	}
-	return p.Name, o.declared, nil
+	return o.name, o.declared, nil
 }
 
 // fits tells whether executions of an action come to this runner.
-func (r *Runner) fits(p pack.Pack, a pack.Action) bool {
-	of := placement.Of(p.Runtime, a)
+func (r *Runner) fits(ranges map[string]string, a pack.Action) bool {
+	of := placement.Of(ranges, a)
 	return of.Pool == r.Pool && len(placement.Missing(of, r.info())) == 0
 }
