@@ -22,7 +22,7 @@ type Criteria struct {
 // part is one of the terms that a top-level && connects.
 type part struct {
 	program
-	same    *equality // nil: it is none
+	quick   *shortcut // nil: it is none
 	places  []place   // what it looks at, for explanations
 	isFalse string    // the beginning of these
 }
@@ -70,51 +70,68 @@ func newPart(env *cel.Env, whole *cel.Ast, term ast.Expr) (part, error) {
 	}
 	p, err := newProgram(env, checked, variableEvent, text)
 	e := checked.NativeRep().Expr()
-	return part{program: p, same: equalityOf(e), places: placesOf(pathsOf(e), p.text), isFalse: clip(p.text, maxQuoted) + " is false"}, err
+	return part{program: p, quick: shortcutOf(e), places: placesOf(pathsOf(e), p.text), isFalse: clip(p.text, maxQuoted) + " is false"}, err
 }
 
-// Match tells whether an event fits. When it does not, reason names a part that was false and the values
-// that it looked at. An error (of ErrEvaluation or ErrLimit) means that a part cannot be decided and no other
-// part is false.
-func (c *Criteria) Match(ctx context.Context, event map[string]any) (matched bool, reason string, err error) {
-	open := make([]*part, 0, len(c.parts))
+// Match tells whether an event fits. An error (of ErrEvaluation or ErrLimit) means that a part cannot be decided and no
+// other part is false.
+func (c *Criteria) Match(ctx context.Context, event map[string]any) (bool, error) {
+	wrong, err := c.wrong(ctx, event)
+	return wrong == nil && err == nil, err
+}
+
+// Explain says why an event does not fit: it names a part that is false and the values that this looked at. It is "" where
+// no part is.
+func (c *Criteria) Explain(ctx context.Context, event map[string]any) string {
+	wrong, _ := c.wrong(ctx, event)
+	if wrong == nil {
+		return ""
+	}
+	return wrong.explain(event)
+}
+
+// wrong gives a part that is false; nil when there is none. CEL is asked about what is not known without it only when
+// everything else is true.
+func (c *Criteria) wrong(ctx context.Context, event map[string]any) (*part, error) {
+	open := false
 	for i := range c.parts {
-		p := &c.parts[i]
-		switch fits, known := p.decide(event); {
-		case !known:
-			open = append(open, p)
-		case !fits:
-			return false, p.explain(event), nil
+		fits, known := c.parts[i].decide(event)
+		if known && !fits {
+			return &c.parts[i], nil
 		}
+		open = open || !known
 	}
-	if len(open) == 0 {
-		return true, "", nil
+	if !open {
+		return nil, nil //nolint:nilnil // none is false
 	}
-	return matchAll(ctx, open, event)
+	return c.wrongByCEL(ctx, event)
 }
 
-// matchAll has CEL decide.
-func matchAll(ctx context.Context, parts []*part, event map[string]any) (matched bool, reason string, err error) {
+func (c *Criteria) wrongByCEL(ctx context.Context, event map[string]any) (wrong *part, err error) {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	for _, p := range parts {
+	for i := range c.parts {
+		p := &c.parts[i]
+		if _, known := p.decide(event); known {
+			continue
+		}
 		ok, partErr := p.match(ctx, event)
 		if !ok && partErr == nil {
-			return false, p.explain(event), nil
+			return p, nil
 		}
 		if err == nil {
 			err = partErr
 		}
 	}
-	return err == nil, "", err
+	return nil, err
 }
 
 // decide tells whether the part is true, if that is known without CEL.
 func (p *part) decide(event map[string]any) (fits, known bool) {
-	if p.same == nil {
+	if p.quick == nil {
 		return false, false
 	}
-	return p.same.decide(event)
+	return p.quick.decide(event)
 }
 
 func (p *part) match(ctx context.Context, event map[string]any) (bool, error) {

@@ -96,7 +96,7 @@ func (t *tester) show(ctx context.Context, rule pack.Rule, to pack.Ref, event ma
 		if err != nil {
 			return nil, false, err
 		}
-		if matches, _, err := criteria.Match(ctx, event); err != nil || !matches {
+		if matches, err := criteria.Match(ctx, event); err != nil || !matches {
 			return nil, false, err
 		}
 	}

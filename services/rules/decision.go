@@ -111,9 +111,9 @@ func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Re
 		return nil, "", r.broken
 	}
 	if r.criteria != nil {
-		matched, reason, err := r.criteria.Match(ctx, vars)
+		matched, err := r.criteria.Match(ctx, vars)
 		if err != nil || !matched {
-			return nil, reason, err
+			return nil, r.criteria.Explain(ctx, vars), err
 		}
 	}
 	params, err := r.parameters.Render(ctx, map[string]any{"event": vars})

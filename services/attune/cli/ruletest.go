@@ -214,13 +214,13 @@ func (r *readyRule) test(ctx context.Context, e api.Event) tested {
 		return t
 	}
 	if r.criteria != nil {
-		matched, reason, err := r.criteria.Match(ctx, vars)
+		matched, err := r.criteria.Match(ctx, vars)
 		if err != nil {
 			t.Reason = err.Error()
 			return t
 		}
 		if !matched {
-			t.Outcome, t.Reason = streams.NotMatched, reason
+			t.Outcome, t.Reason = streams.NotMatched, r.criteria.Explain(ctx, vars)
 			return t
 		}
 	}

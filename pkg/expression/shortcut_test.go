@@ -8,7 +8,7 @@ import (
 )
 
 // What is decided without CEL is what CEL decides, for every pair of a value and a constant.
-func TestEqualityIsCELs(t *testing.T) {
+func TestShortcutIsCELs(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{
 		"text": "web1", "empty": "", "yes": true, "no": false, "nothing": nil, "int": json.Number("5"), "minus": json.Number("-1"), "float": json.Number("5.0"),
@@ -21,8 +21,8 @@ func TestEqualityIsCELs(t *testing.T) {
 	}
 	decided := 0
 	for _, place := range places {
-		for _, constant := range []string{`"web1"`, `""`, "true", "false", "null", "5", "-1", "5.0", "0.5", "9223372036854775807", "5u", `b"web1"`} {
-			for _, source := range []string{"%s == %s", "%s != %s", "%[2]s == %[1]s"} {
+		for _, constant := range []string{`"web1"`, `"web"`, `"b1"`, `""`, "true", "false", "null", "5", "-1", "5.0", "0.5", "9223372036854775807", "5u", `b"web1"`} {
+			for _, source := range []string{"%s == %s", "%s != %s", "%[2]s == %[1]s", "%s.startsWith(%s)", "%s.endsWith(%s)", "%s.contains(%s)"} {
 				source = fmt.Sprintf(source, place, constant)
 				c, err := NewCriteria(source)
 				if err != nil {
@@ -45,18 +45,19 @@ func TestEqualityIsCELs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoEqualityIsCELs(t *testing.T) {
+func TestWhatIsNoShortcutIsCELs(t *testing.T) {
 	t.Parallel()
 	for _, source := range []string{
 		"event.payload.a == event.payload.b", "event.payload.a > 5", "has(event.payload.a)", "has(event.payload.a) == true", "event.payload.?a == optional.of(5)",
 		"event.payload[?'a'] == optional.none()", "size(event.payload.a) == 5", "[1, 2] == [1]", "event.payload.a.startsWith('x') == true",
+		"event.payload.a.startsWith(event.payload.b)", "event.payload.?a.orValue('').startsWith('x')", "'x'.startsWith(event.payload.a)", "!event.payload.a.startsWith('x')", "event.payload.a.matches('x')",
 	} {
 		c, err := NewCriteria(source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.parts[0].same != nil {
-			t.Errorf("%s is taken for %+v", source, c.parts[0].same)
+		if c.parts[0].quick != nil {
+			t.Errorf("%s is taken for %+v", source, c.parts[0].quick)
 		}
 	}
 }
