@@ -48,7 +48,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 			MaxAge: o.EventsAge, MaxBytes: o.EventsMax, Discard: jetstream.DiscardNew, Duplicates: DedupWindow,
 		},
 		{
-			Name: Decisions, Subjects: []string{AllDecisions}, Description: "what every rule decided about each event",
+			Name: Decisions, Subjects: []string{AllDecisions, AllRuleSets}, Description: "what every rule decided about each event",
 			MaxAge: o.EventsAge, MaxBytes: o.EventsMax, AllowAtomicPublish: true,
 		},
 		{

@@ -16,3 +16,11 @@ func AnyDecisionSubject(eventID string) (string, error) {
 	}
 	return prefixDecision + ".*.*." + eventID, nil
 }
+
+// AnyRuleSetSubject matches the subject of the set of rules with that id, whatever its trigger.
+func AnyRuleSetSubject(id string) (string, error) {
+	if _, err := Token(id); err != nil {
+		return "", err
+	}
+	return prefixRuleSet + ".*.*." + id, nil
+}

@@ -155,7 +155,8 @@ type Run struct {
 	Attempt int    `json:"attempt"`
 }
 
-// Decision records what became of one event, on DECISIONS.
+// Decision records what became of one event, on DECISIONS. Of the rules that were asked it lists those that have more to
+// say than that they did not match: the others are those of the set of rules that are not listed.
 type Decision struct {
 	Version    int            `json:"v"`
 	EventID    string         `json:"event_id"`
@@ -165,7 +166,25 @@ type Decision struct {
 	ReceivedAt time.Time      `json:"received_at,omitzero"` // when EVENTS received the event; zero of older ones
 	Status     EventStatus    `json:"status"`
 	Reason     string         `json:"reason,omitempty"` // why it was rejected
+	RuleSet    string         `json:"rule_set,omitempty"` // the id of the rules that were asked; "": those that are listed
 	Rules      []RuleDecision `json:"rules,omitempty"`
+}
+
+// RuleSet is the rules on a trigger, as they were asked about events, on DECISIONS before the first decision that names
+// it, and again every day on which one does.
+type RuleSet struct {
+	Version int         `json:"v"`
+	ID      string      `json:"id"` // made of trigger and rules
+	Trigger string      `json:"trigger"`
+	At      time.Time   `json:"at"`
+	Rules   []AskedRule `json:"rules"`
+}
+
+// AskedRule is what of a rule decides about an event.
+type AskedRule struct {
+	Rule     string `json:"rule"`
+	When     string `json:"when,omitempty"` // its criteria
+	Disabled bool   `json:"disabled,omitempty"`
 }
 
 // EventStatus is what became of an event.

@@ -82,7 +82,7 @@ var granted = map[string]Permissions{
 	UserRules: {
 		Publish: slices.Concat(
 			reads(Events, Decisions, Executions), readsBuckets(BucketOnce, BucketLeases), purges(Events),
-			[]string{AllDecisions, AllExecutions, AllQueued}, writesBuckets(BucketOnce), leases("rules"),
+			[]string{AllDecisions, AllRuleSets, AllExecutions, AllQueued}, writesBuckets(BucketOnce), leases("rules"),
 		),
 	},
 	UserScheduler: {

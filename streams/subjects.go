@@ -14,6 +14,7 @@ import (
 const (
 	prefixEvent     = "attune.event"
 	prefixDecision  = "attune.decision"
+	prefixRuleSet   = "attune.ruleset"
 	prefixExecution = "attune.execution"
 	prefixQueue     = "attune.queue"
 	prefixRun       = "attune.run"
@@ -24,6 +25,7 @@ const (
 const (
 	AllEvents     = prefixEvent + ".>"
 	AllDecisions  = prefixDecision + ".>"
+	AllRuleSets   = prefixRuleSet + ".>"
 	AllExecutions = prefixExecution + ".>"
 	AllQueued     = prefixQueue + ".>"
 	AllRuns       = prefixRun + ".>"
@@ -100,6 +102,14 @@ func EventSubject(pack, trigger string) (string, error) { return join(prefixEven
 func DecisionSubject(pack, trigger, eventID string) (string, error) {
 	return join(prefixDecision, pack, trigger, eventID)
 }
+
+// RuleSetSubject is where a set of a trigger's rules is recorded, which decisions name.
+func RuleSetSubject(pack, trigger, id string) (string, error) {
+	return join(prefixRuleSet, pack, trigger, id)
+}
+
+// IsRuleSet tells the subjects of DECISIONS apart.
+func IsRuleSet(subject string) bool { return strings.HasPrefix(subject, prefixRuleSet+".") }
 
 // ExecutionSubject is the subject of one execution: its last message is the execution's state.
 func ExecutionSubject(pack, action, id string) (string, error) {

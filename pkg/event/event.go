@@ -55,6 +55,11 @@ type Event struct {
 	Sequence   uint64          `json:"sequence"`
 }
 
+// Variables is what expressions see of an event.
+func (e Event) Variables() map[string]any {
+	return map[string]any{"id": e.ID, "trigger": e.Trigger, "time": e.Time, "source": e.Source, "payload": e.Value}
+}
+
 // namespace derives ids; it is random, made once for Attune, and never changes.
 var namespace = uuid.MustParse("c0a7d1de-5a50-4b0f-9a4e-3f1c8e4a7d52")
 

@@ -21,10 +21,12 @@ type Event struct {
 	Time       time.Time           `json:"time" db:"time"`
 	ReceivedAt time.Time           `json:"received_at" db:"received_at"`
 	DecidedAt  *time.Time          `json:"decided_at,omitempty" db:"decided_at"`
-	Decisions  []Decision          `json:"decisions" db:"-"` // only when one event is asked for
+	Decisions  []Decision          `json:"decisions" db:"-"` // those that were listed; only when one event is asked for
+	RuleSet    string              `json:"rule_set,omitempty" db:"rule_set"`
+	Asked      *streams.RuleSet    `json:"asked,omitempty" db:"-"` // of the others of these it was decided that they do not match; likewise
 }
 
-// Decision is what a rule decided about an event.
+// Decision is what a rule decided about an event, if that is more than that it did not match.
 type Decision struct {
 	Rule      string          `json:"rule" db:"rule"`
 	Outcome   streams.Outcome `json:"outcome" db:"outcome"`

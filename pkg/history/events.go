@@ -3,7 +3,11 @@ package history
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,8 +88,53 @@ func (c *eventColumns) add(e Received) {
 	c.received = append(c.received, e.ReceivedAt)
 }
 
+// ApplyRuleSets merges sets of rules, all or none. It may be given any of them again, in any order.
+func (s *Store) ApplyRuleSets(ctx context.Context, sets []streams.RuleSet) error {
+	newest := make(map[string]streams.RuleSet, len(sets))
+	for _, set := range sets {
+		if seen, ok := newest[set.ID]; !ok || set.At.After(seen.At) {
+			newest[set.ID] = set
+		}
+	}
+	var ids, triggers, rules []string
+	var at []time.Time
+	for _, id := range slices.Sorted(maps.Keys(newest)) { // in one order, for others who do the same
+		set := newest[id]
+		asked, err := json.Marshal(set.Rules)
+		if err != nil {
+			return fmt.Errorf("record rules %s: encode: %w", id, err)
+		}
+		ids, triggers, rules, at = append(ids, id), append(triggers, clean(set.Trigger)), append(rules, clean(string(asked))), append(at, micro(set.At))
+	}
+	if _, err := s.pool.Exec(ctx, query("apply_rule_sets"), ids, triggers, rules, at); err != nil {
+		return fmt.Errorf("record %d sets of rules: %w", len(sets), err)
+	}
+	return nil
+}
+
+// RuleSet gives the rules that decisions name by that id. It returns ErrNotFound.
+func (s *Store) RuleSet(ctx context.Context, id string) (streams.RuleSet, error) {
+	set := streams.RuleSet{Version: streams.Version, ID: id}
+	if !isUUID(id) {
+		return set, fmt.Errorf("rules %.80q: %w", id, ErrNotFound)
+	}
+	var rules []byte
+	err := s.pool.QueryRow(ctx, `SELECT trigger, rules, recorded_at FROM rule_sets WHERE id = $1`, id).Scan(&set.Trigger, &rules, &set.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err == nil {
+		err = json.Unmarshal(rules, &set.Rules)
+	}
+	if err != nil {
+		return set, fmt.Errorf("rules %s: %w", id, err)
+	}
+	set.At = set.At.UTC()
+	return set, nil
+}
+
 // ApplyDecisions merges decisions, all or none. It may be given any of them again, in any order, and before
-// the events that they are about.
+// the events that they are about and the sets of rules that they name.
 func (s *Store) ApplyDecisions(ctx context.Context, decisions []streams.Decision) error {
 	var o outcomes
 	rules := make(map[[2]string]ruleDecision, len(decisions))
@@ -105,6 +154,9 @@ func (s *Store) ApplyDecisions(ctx context.Context, decisions []streams.Decision
 		}
 		if _, err := tx.Exec(ctx, query("apply_outcomes"), o.columns()...); err != nil {
 			return err
+		}
+		if len(rules) == 0 {
+			return nil
 		}
 		_, err := tx.Exec(ctx, query("apply_decisions"), o.decisionColumns(rules)...)
 		return err
@@ -149,15 +201,17 @@ func (o *outcomes) note(d streams.Decision) {
 func (o *outcomes) columns() []any {
 	var triggers, statuses, reasons []string
 	var seqs []int64
+	var sets []*string
 	var at []time.Time
 	for _, d := range o.newest {
 		seqs = append(seqs, int64(d.EventSeq))
 		triggers = append(triggers, clean(d.Trigger))
 		statuses = append(statuses, string(d.Status))
 		reasons = append(reasons, clean(d.Reason))
+		sets = append(sets, null(d.RuleSet))
 		at = append(at, d.At)
 	}
-	return []any{o.ids, seqs, triggers, statuses, reasons, at, o.received}
+	return []any{o.ids, seqs, triggers, statuses, reasons, sets, at, o.received}
 }
 
 type ruleDecision struct {

@@ -3,6 +3,7 @@ package history_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -70,6 +71,58 @@ func TestAnEventShowsWhatEveryRuleDecided(t *testing.T) {
 	}
 }
 
+// asked is a set of the rules that decisions are about.
+var asked = streams.RuleSet{
+	Version: 1, ID: uuid.NewSHA1(uuid.Nil, []byte("asked")).String(), Trigger: "core.webhook", At: origin,
+	Rules: []streams.AskedRule{{Rule: "core.a", When: `event.payload.seq == 7`}, {Rule: "core.b0"}, {Rule: "core.b1", Disabled: true}},
+}
+
+func TestAnEventNamesTheRulesThatWereAsked(t *testing.T) {
+	t.Parallel()
+	s, ctx := history.New(dbtest.New(t)), context.Background()
+	id := event.NewID()
+	d := streams.Decision{
+		Version: 1, EventID: id, EventSeq: 2, Trigger: "core.webhook", At: origin.Add(time.Hour), Status: streams.EventDecided, RuleSet: asked.ID,
+		Rules: []streams.RuleDecision{{Rule: "core.a", Outcome: streams.Errored, Reason: "no such key"}},
+	}
+	if err := s.ApplyDecisions(ctx, []streams.Decision{d}); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Event(ctx, id); err != nil || e.RuleSet != asked.ID || e.Asked != nil || len(e.Decisions) != 1 {
+		t.Errorf("before the rules themselves: %+v, %v", e, err)
+	}
+	again := asked
+	again.At = origin.Add(24 * time.Hour)
+	if err := s.ApplyRuleSets(ctx, []streams.RuleSet{again, asked}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ApplyRuleSets(ctx, []streams.RuleSet{asked}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Event(ctx, id)
+	if err != nil || len(e.Decisions) != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if d := cmp.Diff(&again, e.Asked); d != "" {
+		t.Error(d)
+	}
+
+	// Decided again, by rules that have changed: what one of them said before does not count any more.
+	d.At, d.Rules = d.At.Add(time.Minute), []streams.RuleDecision{{Rule: "core.b0", Outcome: streams.Errored, Reason: "no such key"}}
+	if err := s.ApplyDecisions(ctx, []streams.Decision{d}); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := s.Event(ctx, id); err != nil || len(e.Decisions) != 1 || e.Decisions[0].Rule != "core.b0" {
+		t.Errorf("decided again: %+v, %v", e, err)
+	}
+	if _, err := s.RuleSet(ctx, uuid.NewString()); !errors.Is(err, history.ErrNotFound) {
+		t.Errorf("rules that nobody recorded: %v", err)
+	}
+	if _, err := s.RuleSet(ctx, "x"); !errors.Is(err, history.ErrNotFound) {
+		t.Errorf("what is no id: %v", err)
+	}
+}
+
 // step is one message of either stream.
 type step struct {
 	event    *history.Received
@@ -97,6 +150,9 @@ func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
 			for range rapid.IntRange(0, 2).Draw(rt, "decisions") {
 				seq++
 				d := decision(id, seq, time.Duration(seq)*time.Minute)
+				if rapid.Bool().Draw(rt, "names a set of rules") {
+					d.RuleSet, d.Rules = asked.ID, rapid.SliceOfN(rapid.SampledFrom(d.Rules), 0, 2).Draw(rt, "listed")
+				}
 				if rapid.Bool().Draw(rt, "says when") {
 					d.ReceivedAt = origin.Add(time.Duration(seq) * time.Second)
 				}
@@ -117,6 +173,9 @@ func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
 func eventsAfter(t *rapid.T, s *history.Store, steps []step) (out []history.Event) {
 	ctx := context.Background()
 	if err := s.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ApplyRuleSets(ctx, []streams.RuleSet{asked}); err != nil {
 		t.Fatal(err)
 	}
 	for _, st := range steps {

@@ -8,7 +8,7 @@ import (
 
 // Clear empties history, so that one database serves all the runs of a property.
 func (s *Store) Clear(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, "DELETE FROM executions; DELETE FROM events; DELETE FROM decisions; DELETE FROM rejected_messages")
+	_, err := s.pool.Exec(ctx, "DELETE FROM executions; DELETE FROM events; DELETE FROM decisions; DELETE FROM rule_sets; DELETE FROM rejected_messages")
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -114,8 +115,23 @@ func (s *Store) Event(ctx context.Context, id string) (Event, error) {
 		return Event{}, fmt.Errorf("event %.80s: %w", id, err)
 	}
 	e.inUTC()
-	e.Decisions, err = s.decisions(ctx, id, e.ReceivedAt)
+	if e.Decisions, err = s.decisions(ctx, id, e.ReceivedAt); err != nil || e.RuleSet == "" {
+		return e, err
+	}
+	set, err := s.RuleSet(ctx, e.RuleSet)
+	if errors.Is(err, ErrNotFound) { // it is on its way
+		return e, nil
+	}
+	e.Asked = &set
+	e.Decisions = slices.DeleteFunc(e.Decisions, e.overruled)
 	return e, err
+}
+
+// overruled tells whether the decision is not the last one: decided again, about what may have changed in between, the rule
+// did not match.
+func (e *Event) overruled(d Decision) bool {
+	return e.DecidedAt != nil && d.DecidedAt.Before(*e.DecidedAt) &&
+		slices.ContainsFunc(e.Asked.Rules, func(r streams.AskedRule) bool { return r.Rule == d.Rule })
 }
 
 func (s *Store) decisions(ctx context.Context, event string, at time.Time) ([]Decision, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,6 +16,8 @@ import (
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
+	"github.com/attune/attune/pkg/ruleset"
+	"github.com/attune/attune/pkg/strictjson"
 	"github.com/attune/attune/streams"
 )
 
@@ -60,8 +63,8 @@ func (s *Server) findEvent(ctx context.Context, id string) (wire.Event, error) {
 	if !isID(id) {
 		return wire.Event{}, notFound("event", id)
 	}
-	past, err := s.pastEvent(ctx, id)
-	if err == nil && past.Status != streams.EventReceived {
+	past, whole, err := s.pastEvent(ctx, id)
+	if err == nil && whole {
 		return past, nil
 	}
 	now, busErr := onBus(ctx, s, func(ctx context.Context) (wire.Event, error) { return s.presentEvent(ctx, id) })
@@ -78,11 +81,44 @@ func (s *Server) findEvent(ctx context.Context, id string) (wire.Event, error) {
 	return wire.Event{}, busErr
 }
 
-func (s *Server) pastEvent(ctx context.Context, id string) (wire.Event, error) {
+// pastEvent finds an event in history, and tells whether history has all of it: its parts come by themselves.
+func (s *Server) pastEvent(ctx context.Context, id string) (out wire.Event, whole bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, historyPatience)
 	defer cancel()
 	e, err := s.history.Event(ctx, id)
-	return pastEvent(e), err
+	if err != nil {
+		return out, false, err
+	}
+	out = pastEvent(e)
+	switch {
+	case e.Status == streams.EventReceived:
+		return out, false, nil
+	case e.Asked == nil:
+		return out, e.RuleSet == "", nil
+	}
+	listed := make([]streams.RuleDecision, 0, len(e.Decisions))
+	for _, d := range e.Decisions {
+		listed = append(listed, streams.RuleDecision{Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action})
+	}
+	out.Decisions = decisions(ruleset.Complete(ctx, *e.Asked, listed, variables(e)))
+	return out, len(e.Payload) > 0, nil
+}
+
+// variables is what the rules saw of an event; nil when its payload is not known.
+func variables(e history.Event) map[string]any {
+	value, err := strictjson.Parse(e.Payload)
+	if err != nil {
+		return nil
+	}
+	return event.Event{ID: e.ID, Trigger: e.Trigger, Time: e.Time, Source: e.Source, Value: value}.Variables()
+}
+
+func decisions(of []streams.RuleDecision) []wire.Decision {
+	out := make([]wire.Decision, 0, len(of))
+	for _, d := range of {
+		out = append(out, wire.Decision{Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action})
+	}
+	return out
 }
 
 // errNoEvent is returned when the bus does not hold an event.
@@ -98,19 +134,50 @@ func (s *Server) presentEvent(ctx context.Context, id string) (wire.Event, error
 	if err != nil {
 		return wire.Event{}, err
 	}
-	out, err := s.eventAt(ctx, decided.EventSeq)
-	if errors.Is(err, errNoEvent) { // the event has left its stream; the decision is enough
+	var out wire.Event
+	var saw map[string]any
+	e, rejected, err := s.eventAt(ctx, decided.EventSeq)
+	switch {
+	case errors.Is(err, errNoEvent): // the event has left its stream; the decision is enough
 		out = wire.Event{ID: id, Trigger: decided.Trigger, Time: decided.At, ReceivedAt: decided.At, Sequence: decided.EventSeq}
-	} else if err != nil {
+	case err != nil:
 		return wire.Event{}, err
+	default:
+		out, saw = liveEvent(e, rejected), e.Variables()
 	}
 	out.Status, out.Reason, out.DecidedAt = decided.Status, decided.Reason, &decided.At
-	for _, d := range decided.Rules {
-		out.Decisions = append(out.Decisions, wire.Decision{
-			Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action,
-		})
+	asked, err := s.ruleSet(ctx, decided.RuleSet)
+	if err != nil {
+		return wire.Event{}, err
 	}
+	out.Decisions = decisions(ruleset.Complete(ctx, asked, decided.Rules, saw))
 	return out, nil
+}
+
+// ruleSet gives the rules that a decision names: from the bus, which has every one that was asked of late.
+func (s *Server) ruleSet(ctx context.Context, id string) (set streams.RuleSet, err error) {
+	if id == "" {
+		return set, nil
+	}
+	subject, err := streams.AnyRuleSetSubject(id)
+	if err != nil {
+		return set, err
+	}
+	msg, err := s.lastDecided(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		set, err = s.history.RuleSet(ctx, id)
+	case err == nil:
+		err = json.Unmarshal(msg.Data, &set)
+	}
+	if errors.Is(err, history.ErrNotFound) { // it comes before what names it: somebody has removed it
+		s.log.WarnContext(ctx, "rules that a decision names are not known", slog.String("rules", id))
+		return streams.RuleSet{}, nil
+	}
+	if err != nil {
+		return set, fmt.Errorf("rules %s: %w", id, err)
+	}
+	return set, nil
 }
 
 func (s *Server) decision(ctx context.Context, id string) (streams.Decision, error) {
@@ -119,11 +186,7 @@ func (s *Server) decision(ctx context.Context, id string) (streams.Decision, err
 	if err != nil {
 		return d, err
 	}
-	stream, err := s.config.Bus.JS.Stream(ctx, streams.Decisions)
-	if err != nil {
-		return d, fmt.Errorf("open stream %s: %w", streams.Decisions, err)
-	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subject)
+	msg, err := s.lastDecided(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return d, errNoEvent
 	}
@@ -136,22 +199,32 @@ func (s *Server) decision(ctx context.Context, id string) (streams.Decision, err
 	return d, nil
 }
 
-func (s *Server) eventAt(ctx context.Context, sequence uint64) (wire.Event, error) {
+// lastDecided gives the last message of DECISIONS on a subject. It returns jetstream.ErrMsgNotFound.
+func (s *Server) lastDecided(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	stream, err := s.config.Bus.JS.Stream(ctx, streams.Decisions)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", streams.Decisions, err)
+	}
+	return stream.GetLastMsgForSubject(ctx, subject)
+}
+
+// eventAt reads an event; one that was rejected with the reason.
+func (s *Server) eventAt(ctx context.Context, sequence uint64) (e event.Event, rejected, err error) {
 	stream, err := s.config.Bus.JS.Stream(ctx, streams.Events)
 	if err != nil {
-		return wire.Event{}, fmt.Errorf("open stream %s: %w", streams.Events, err)
+		return e, nil, fmt.Errorf("open stream %s: %w", streams.Events, err)
 	}
 	msg, err := stream.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return wire.Event{}, errNoEvent
+		return e, nil, errNoEvent
 	}
 	if err != nil {
-		return wire.Event{}, fmt.Errorf("event at sequence %d: %w", sequence, err)
+		return e, nil, fmt.Errorf("event at sequence %d: %w", sequence, err)
 	}
-	e, rejected := event.FromMessage(event.Message{
+	e, rejected = event.FromMessage(event.Message{
 		Subject: msg.Subject, Header: msg.Header, Data: msg.Data, Sequence: msg.Sequence, Time: msg.Time,
 	})
-	return liveEvent(e, rejected), nil
+	return e, rejected, nil
 }
 
 // recentEvents bounds the search for an event that nobody has decided yet.
@@ -171,7 +244,11 @@ func (s *Server) recentEvent(ctx context.Context, id string) (wire.Event, error)
 	if err != nil {
 		return wire.Event{}, err
 	}
-	return s.eventAt(ctx, found)
+	e, rejected, err := s.eventAt(ctx, found)
+	if err != nil {
+		return wire.Event{}, err
+	}
+	return liveEvent(e, rejected), nil
 }
 
 // scanEvents reads headers from a time on until it finds the event, and gives its sequence.

@@ -30,15 +30,35 @@ func parseEvent(m jetstream.Msg) (history.Received, error) {
 	return history.Received{Event: e}, nil
 }
 
-func parseDecision(m jetstream.Msg) (streams.Decision, error) {
-	var d streams.Decision
-	if err := json.Unmarshal(m.Data(), &d); err != nil {
-		return d, fmt.Errorf("parse decision: %w", err)
+// ruling is a message of DECISIONS.
+type ruling struct {
+	decision streams.Decision
+	set      *streams.RuleSet // that it is in place of a decision; nil: it is none
+}
+
+func parseRuling(m jetstream.Msg) (r ruling, err error) {
+	if streams.IsRuleSet(m.Subject()) {
+		r.set, err = parseRuleSet(m)
+		return r, err
 	}
-	if d.Version < 1 || d.Version > streams.Version {
-		return d, fmt.Errorf("parse decision: version %d is not known", d.Version)
+	if err := json.Unmarshal(m.Data(), &r.decision); err != nil {
+		return r, fmt.Errorf("parse decision: %w", err)
 	}
-	return d, nil
+	if v := r.decision.Version; v < 1 || v > streams.Version {
+		return r, fmt.Errorf("parse decision: version %d is not known", v)
+	}
+	return r, nil
+}
+
+func parseRuleSet(m jetstream.Msg) (*streams.RuleSet, error) {
+	var s streams.RuleSet
+	if err := json.Unmarshal(m.Data(), &s); err != nil {
+		return nil, fmt.Errorf("parse set of rules: %w", err)
+	}
+	if s.Version < 1 || s.Version > streams.Version {
+		return nil, fmt.Errorf("parse set of rules: version %d is not known", s.Version)
+	}
+	return &s, nil
 }
 
 // parseFact reads what subject and headers say of a fact. All of it is read only where that is needed: of a request, whose

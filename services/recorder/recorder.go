@@ -107,21 +107,38 @@ func (r *Recorder) redefine(s *definitions.Snapshot) {
 	r.wanted.Store(len(s.RulesOf(EndedTrigger)) > 0)
 }
 
-func (r *Recorder) lanes() (*lane[history.Received], *lane[streams.Decision], *lane[history.FactAt]) {
+func (r *Recorder) lanes() (*lane[history.Received], *lane[ruling], *lane[history.FactAt]) {
 	events := &lane[history.Received]{
 		Recorder: r, stream: streams.Events, parse: parseEvent,
 		apply: func(ctx context.Context, _ int64, items []history.Received) error {
 			return r.history.ApplyEvents(ctx, items)
 		},
 	}
-	decisions := &lane[streams.Decision]{
-		Recorder: r, stream: streams.Decisions, parse: parseDecision,
-		apply: func(ctx context.Context, _ int64, items []streams.Decision) error {
-			return r.history.ApplyDecisions(ctx, items)
-		},
-	}
+	decisions := &lane[ruling]{Recorder: r, stream: streams.Decisions, parse: parseRuling, apply: r.applyRulings}
 	facts := &lane[history.FactAt]{Recorder: r, stream: streams.Executions, parse: parseFact, apply: r.applyFacts}
 	return events, decisions, facts
+}
+
+// applyRulings records sets of rules before the decisions that name them.
+func (r *Recorder) applyRulings(ctx context.Context, _ int64, items []ruling) error {
+	var sets []streams.RuleSet
+	decisions := make([]streams.Decision, 0, len(items))
+	for _, it := range items {
+		if it.set != nil {
+			sets = append(sets, *it.set)
+		} else {
+			decisions = append(decisions, it.decision)
+		}
+	}
+	if len(sets) > 0 {
+		if err := r.history.ApplyRuleSets(ctx, sets); err != nil {
+			return err
+		}
+	}
+	if len(decisions) == 0 {
+		return nil
+	}
+	return r.history.ApplyDecisions(ctx, decisions)
 }
 
 func (r *Recorder) applyFacts(ctx context.Context, epoch int64, facts []history.FactAt) error {

@@ -52,7 +52,7 @@ func BenchmarkDecide(b *testing.B) {
 		{"1 rule that does not match among 10000", 1, 10_000, no, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			s := &Service{}
+			s := &Service{sets: newRuleSets()}
 			s.index.Store(newIndex(manyRules(c.asked, c.others, c.when), nil))
 			payload := []byte(`{"host":"web1","state":"down","check":"http","labels":["eu","prod"]}`)
 			value, err := strictjson.Parse(payload)

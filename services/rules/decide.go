@@ -44,6 +44,7 @@ func (s *Service) decideAll(ctx context.Context) error {
 		s.Logger.WarnContext(ctx, "events stream is behind its decisions, deciding all of it", slog.Uint64("checkpoint", start), slog.Uint64("last", last))
 		start = 1
 	}
+	s.sets = newRuleSets()
 	feed, err := s.follow(ctx, start)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
 // have been decided before by a copy that died. Decisions that were not recorded at the end are made again by
 // the next copy, to the same ids.
 func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error {
-	var unrecorded []streams.Decision
+	var unrecorded []decided
 	due := time.NewTimer(recordAfter)
 	due.Stop()
 	for {
@@ -145,7 +146,7 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 }
 
 // recordAll records decisions, however long that takes.
-func (s *Service) recordAll(ctx context.Context, ds []streams.Decision) error {
+func (s *Service) recordAll(ctx context.Context, ds []decided) error {
 	for part := range slices.Chunk(ds, maxBurst) {
 		if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, part) }); err != nil {
 			return err
@@ -157,15 +158,26 @@ func (s *Service) recordAll(ctx context.Context, ds []streams.Decision) error {
 // burst is events that are decided together: their decisions, and the executions to request, both in the
 // order of the events.
 type burst struct {
-	decisions  []streams.Decision
+	decisions  []decided
 	wanted     []wanted
 	superseded []superseded // to be ended when those are requested that take their places
+}
+
+// decided is a decision about an event.
+type decided struct {
+	streams.Decision
+	asked int // rules
+}
+
+// reject decides that an event is not acceptable.
+func (b *burst) reject(ev event.Event, why string) {
+	b.decisions = append(b.decisions, decided{Decision: rejected(ev, why)})
 }
 
 // wanted is an execution that a rule wants.
 type wanted struct {
 	execution.Request
-	decision, rule int  // whose wish it is: indexes into the decisions and their rules
+	decision, rule int  // whose wish it is: indexes into the decisions and the rules that they list
 	mayBeKnown     bool // the event may have been decided before
 }
 
@@ -195,7 +207,7 @@ func (s *Service) decideMessage(ctx context.Context, b *burst, m jetstream.Msg, 
 	began := time.Now()
 	ev, err := event.FromMessage(msg)
 	if err != nil {
-		b.decisions = append(b.decisions, rejected(ev, err.Error()))
+		b.reject(ev, err.Error())
 	} else if err := s.decide(ctx, b, ev, msg.Sequence <= catchUp); err != nil {
 		return err
 	}

@@ -26,34 +26,40 @@ const noTrigger = "_"
 // maxReason bounds each reason in a decision, in bytes, so that a decision of many rules stays a message.
 const maxReason = 400
 
-// decide asks every rule on the event's trigger and adds the decision to the burst. An error means that ctx has
-// ended: whatever else goes wrong is part of the decision.
+// decide asks every rule on the event's trigger and adds the decision to the burst. Rules that do not match are not listed:
+// the decision names the set of rules that was asked. An error means that ctx has ended: whatever else goes wrong is part of
+// the decision.
 func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKnown bool) error {
 	ref, err := pack.ParseRef(ev.Trigger)
 	if err != nil {
-		b.decisions = append(b.decisions, rejected(ev, err.Error()))
+		b.reject(ev, err.Error())
 		return nil
 	}
 	t, known := s.indexFor(ctx, ref).triggers[ref]
 	if why := t.refuses(ev, known); why != "" {
-		b.decisions = append(b.decisions, rejected(ev, why))
+		b.reject(ev, why)
 		return nil
 	}
-	d := decision(ev, streams.EventDecided)
-	vars := variables(ev)
-	for i, r := range t.rules {
+	d := decided{Decision: decision(ev, streams.EventDecided), asked: len(t.rules)}
+	if d.RuleSet, err = s.sets.name(t); err != nil {
+		return err
+	}
+	vars := ev.Variables()
+	for _, r := range t.rules {
 		rd, req := r.ask(ctx, ev, vars)
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		}
-		if req != nil && r.once != nil {
+		case rd.Outcome == streams.NotMatched:
+			continue
+		case req != nil && r.once != nil:
 			if err := s.hold(ctx, b, r, ev, vars, &rd, req); err != nil {
 				return err
 			}
 		}
 		d.Rules = append(d.Rules, rd)
 		if rd.Outcome == streams.Matched {
-			b.wanted = append(b.wanted, wanted{Request: *req, decision: len(b.decisions), rule: i, mayBeKnown: mayBeKnown})
+			b.wanted = append(b.wanted, wanted{Request: *req, decision: len(b.decisions), rule: len(d.Rules) - 1, mayBeKnown: mayBeKnown})
 		}
 	}
 	b.decisions = append(b.decisions, d)
@@ -76,23 +82,16 @@ func (t *trigger) refuses(ev event.Event, known bool) string {
 	return ""
 }
 
-// variables is what expressions see of an event.
-func variables(ev event.Event) map[string]any {
-	return map[string]any{
-		"id": ev.ID, "trigger": ev.Trigger, "time": ev.Time, "source": ev.Source, "payload": ev.Value,
-	}
-}
-
 // ask is one rule's decision, with the execution that it wants when it matched.
 func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (streams.RuleDecision, *execution.Request) {
 	d := streams.RuleDecision{Rule: r.Ref.String()}
-	req, reason, err := r.evaluate(ctx, vars)
+	req, err := r.evaluate(ctx, vars)
 	switch {
 	case err != nil:
 		d.Outcome, d.Reason = streams.Errored, clip(err.Error())
 		return d, nil
 	case req == nil:
-		d.Outcome, d.Reason = streams.NotMatched, clip(reason)
+		d.Outcome = streams.NotMatched
 		return d, nil
 	}
 	req.ID = execution.DeriveID(ev.ID, d.Rule)
@@ -102,33 +101,33 @@ func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (st
 	return d, req
 }
 
-// evaluate gives the request of a rule that matches, or the reason why it does not.
-func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Request, string, error) {
+// evaluate gives the request of a rule that matches; nil for one that does not.
+func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Request, error) {
 	switch {
 	case !r.Enabled:
-		return nil, "the rule is disabled", nil
+		return nil, nil //nolint:nilnil // see above
 	case r.broken != nil:
-		return nil, "", r.broken
+		return nil, r.broken
 	}
 	if r.criteria != nil {
 		matched, err := r.criteria.Match(ctx, vars)
 		if err != nil || !matched {
-			return nil, r.criteria.Explain(ctx, vars), err
+			return nil, err
 		}
 	}
 	params, err := r.parameters.Render(ctx, map[string]any{"event": vars})
 	if err != nil {
-		return nil, "", fmt.Errorf("parameters: %w", err)
+		return nil, fmt.Errorf("parameters: %w", err)
 	}
 	object, ok := params.(map[string]any)
 	if !ok && params != nil {
-		return nil, "", fmt.Errorf("parameters are %T, not an object", params)
+		return nil, fmt.Errorf("parameters are %T, not an object", params)
 	}
 	req, err := r.action.Request(ctx, object)
 	if err != nil {
-		return nil, "", fmt.Errorf("parameters for %s: %w", r.action.Ref, err)
+		return nil, fmt.Errorf("parameters for %s: %w", r.action.Ref, err)
 	}
-	return &req, "", nil
+	return &req, nil
 }
 
 func decision(ev event.Event, status streams.EventStatus) streams.Decision {
@@ -155,19 +154,25 @@ func clip(s string) string {
 	return s[:cut] + " ..."
 }
 
-// record stores decisions in order. When it fails in the middle it is repeated from the start: history takes
-// each decision once.
-func (s *Service) record(ctx context.Context, ds []streams.Decision) error {
-	msgs := make([]*nats.Msg, 0, len(ds))
+// record stores decisions in order, after the sets of rules that they name. When it fails in the middle it is repeated from
+// the start: history takes each decision, and each set, once.
+func (s *Service) record(ctx context.Context, ds []decided) error {
+	msgs, err := s.sets.messages(time.Now())
+	if err != nil {
+		return backoff.Permanent(err)
+	}
 	for _, d := range ds {
-		m, err := decisionMessage(d)
+		m, err := decisionMessage(d.Decision)
 		if err != nil {
 			return backoff.Permanent(err)
 		}
 		msgs = append(msgs, m)
 	}
-	_, err := s.store.Publish(ctx, msgs...)
-	return err
+	if _, err := s.store.Publish(ctx, msgs...); err != nil {
+		return err
+	}
+	s.sets.recorded()
+	return nil
 }
 
 func decisionMessage(d streams.Decision) (*nats.Msg, error) {

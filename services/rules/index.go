@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/expression"
 	"github.com/attune/attune/pkg/invocation"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/ruleset"
 	"github.com/attune/attune/pkg/schema"
+	"github.com/attune/attune/streams"
 )
 
 // index is the rules by trigger, compiled. It does not change once made.
@@ -20,9 +23,12 @@ type index struct {
 }
 
 type trigger struct {
+	ref     pack.Ref
 	payload *schema.Schema // nil takes any payload
 	broken  error          // why the payload's schema cannot be used
 	rules   []*rule        // by pack and name
+
+	set func() (streams.RuleSet, error) // made when it is first asked for
 }
 
 // rule is a rule ready to decide. What could not be compiled is an error that every decision reports.
@@ -39,7 +45,7 @@ type rule struct {
 func newIndex(snap *definitions.Snapshot, old *index) *index {
 	ix := &index{revision: snap.Revision, triggers: make(map[pack.Ref]*trigger, len(snap.Triggers)), rules: map[pack.Ref]*rule{}}
 	for ref, t := range snap.Triggers {
-		ix.triggers[ref] = compileTrigger(t)
+		ix.triggers[ref] = compileTrigger(ref, t)
 	}
 	for _, r := range snap.Rules {
 		ix.add(snap, old, r)
@@ -50,10 +56,20 @@ func newIndex(snap *definitions.Snapshot, old *index) *index {
 	return ix
 }
 
-func compileTrigger(t definitions.Trigger) *trigger {
-	out := &trigger{}
+func compileTrigger(ref pack.Ref, t definitions.Trigger) *trigger {
+	out := &trigger{ref: ref}
+	out.set = sync.OnceValues(out.ruleSet)
 	out.payload, out.broken = compileSchema(t.Spec.Payload)
 	return out
+}
+
+// ruleSet is the trigger's rules as decisions name them.
+func (t *trigger) ruleSet() (streams.RuleSet, error) {
+	asked := make([]streams.AskedRule, 0, len(t.rules))
+	for _, r := range t.rules {
+		asked = append(asked, streams.AskedRule{Rule: r.Ref.String(), When: r.Spec.When, Disabled: !r.Enabled})
+	}
+	return ruleset.New(t.ref.String(), asked)
 }
 
 // add puts a rule among those of its trigger. Disabled ones are there to say that they are.

@@ -35,8 +35,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, errors.Join(r.Register(m.events), r.Register(m.outcomes), r.Register(m.duration))
 }
 
-func (m *metrics) decided(d streams.Decision, took time.Duration) {
+func (m *metrics) decided(d decided, took time.Duration) {
 	m.events.WithLabelValues(string(d.Status)).Inc()
+	if n := d.asked - len(d.Rules); n > 0 {
+		m.outcomes.WithLabelValues(string(streams.NotMatched)).Add(float64(n))
+	}
 	for _, r := range d.Rules {
 		m.outcomes.WithLabelValues(string(r.Outcome)).Inc()
 	}

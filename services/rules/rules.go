@@ -1,7 +1,8 @@
 // Package rules decides what happens about events.
 //
 // It reads EVENTS in order, asks every enabled rule on the event's trigger, requests an execution for each
-// that matches, and records the decision of every rule, matched or not, in DECISIONS. One copy is active,
+// that matches, and records what was decided in DECISIONS: of rules that did not match only that they were asked (see
+// pkg/ruleset). One copy is active,
 // elected by a lease; another continues after the last recorded decision. It guarantees that every event gets
 // a decision, that executions are requested in the order of the events, and that an event decided twice (after
 // a crash, or by two copies for a moment) leads to one execution per rule: their ids derive from event and rule.
@@ -56,6 +57,7 @@ type Service struct {
 	history *history.Store
 	metrics *metrics
 	once    jetstream.KeyValue // bucket ONCE; the active copy opens it when it begins to decide
+	sets    *ruleSets          // of the active copy, as its decisions name them
 
 	definitions *definitions.Store
 	learning    sync.Mutex            // one set of definitions is taken over at a time

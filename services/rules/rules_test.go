@@ -21,6 +21,7 @@ import (
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/natsserver/natstest"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/ruleset"
 	"github.com/attune/attune/services/rules"
 	"github.com/attune/attune/streams"
 )
@@ -75,17 +76,50 @@ func (f *fixture) watchDecisions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sets := map[string]streams.RuleSet{}
 	watching, err := c.Consume(func(m jetstream.Msg) {
-		var d streams.Decision
-		if err := json.Unmarshal(m.Data(), &d); err != nil {
-			t.Error(err)
+		if streams.IsRuleSet(m.Subject()) {
+			set := decoded[streams.RuleSet](t, m)
+			sets[set.ID] = set
+			return
 		}
+		d := decoded[streams.Decision](t, m)
+		set, known := sets[d.RuleSet]
+		if d.RuleSet != "" && !known {
+			t.Errorf("a decision names the rules %s, which nobody knows", d.RuleSet)
+		}
+		d.Rules = ruleset.Complete(context.Background(), set, d.Rules, f.event(t, d.EventSeq).Variables())
 		f.decisions <- d
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { watching.Stop(); <-watching.Closed() })
+}
+
+func decoded[T any](t *testing.T, m jetstream.Msg) (v T) {
+	t.Helper()
+	if err := json.Unmarshal(m.Data(), &v); err != nil {
+		t.Error(err)
+	}
+	return v
+}
+
+// event reads an event from its stream.
+func (f *fixture) event(t *testing.T, seq uint64) event.Event {
+	t.Helper()
+	s, err := f.JS.Stream(context.Background(), streams.Events)
+	if err != nil {
+		t.Error(err)
+		return event.Event{}
+	}
+	m, err := s.GetMsg(context.Background(), seq)
+	if err != nil {
+		t.Error(err)
+		return event.Event{}
+	}
+	e, _ := event.FromMessage(event.Message{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: m.Sequence, Time: m.Time})
+	return e // as far as it can be read
 }
 
 // start runs a copy of the service and gives what stops it and waits.
