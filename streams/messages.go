@@ -165,7 +165,7 @@ type Decision struct {
 	At         time.Time      `json:"at"`
 	ReceivedAt time.Time      `json:"received_at,omitzero"` // when EVENTS received the event; zero of older ones
 	Status     EventStatus    `json:"status"`
-	Reason     string         `json:"reason,omitempty"` // why it was rejected
+	Reason     string         `json:"reason,omitempty"`   // why it was rejected
 	RuleSet    string         `json:"rule_set,omitempty"` // the id of the rules that were asked; "": those that are listed
 	Rules      []RuleDecision `json:"rules,omitempty"`
 }

@@ -41,8 +41,8 @@ type forgetting struct {
 }
 
 // forget removes history that is older than it is kept: executions that have no log any more, then events of which no
-// execution is left, each with what hangs on it, and notes of messages that could not become history. Where all of a
-// partition may go it is dropped.
+// execution is left, each with what hangs on it, then notes of messages that could not become history and sets of rules
+// that no event names any more. Where all of a partition may go it is dropped.
 func (s *Sweeper) forget(ctx context.Context, r *Report, dry bool) error {
 	if s.Policies.History <= 0 {
 		return nil
@@ -63,6 +63,9 @@ func (s *Sweeper) forget(ctx context.Context, r *Report, dry bool) error {
 	}
 	if _, err := s.DB.Exec(ctx, `DELETE FROM rejected_messages WHERE rejected_at < $1`, f.before); err != nil {
 		return fmt.Errorf("forget rejected messages: %w", err)
+	}
+	if _, err := s.DB.Exec(ctx, query("forget_rule_sets"), f.before); err != nil {
+		return fmt.Errorf("forget sets of rules: %w", err)
 	}
 	return nil
 }

@@ -96,6 +96,23 @@ func sweep(t *testing.T, s *retention.Sweeper) retention.Report {
 	return did
 }
 
+func insertRuleSets(t *testing.T, db *pgxpool.Pool, at ...time.Time) {
+	t.Helper()
+	for _, x := range at {
+		if _, err := db.Exec(t.Context(), `INSERT INTO rule_sets (id, trigger, rules, recorded_at) VALUES ($1, 'p.t', '[]', $2)`, uuid.NewString(), x); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func ruleSets(t *testing.T, db *pgxpool.Pool) (n int) {
+	t.Helper()
+	if err := db.QueryRow(t.Context(), "SELECT count(*) FROM rule_sets").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // History goes after its logs, by partitions: one of which all may go is dropped. What has to stay keeps its partition,
 // from which the rest goes row by row.
 func TestHistoryGoesByPartitions(t *testing.T) {
@@ -109,6 +126,7 @@ func TestHistoryGoesByPartitions(t *testing.T) {
 	strange := ended("p.a", time.Date(1971, 1, 1, 0, 0, 0, 0, time.UTC), 0) // in the default partition
 	insertWithEvents(t, w.db, append(gone, long, running, young, strange)...)
 	w.write(t, long.id)
+	insertRuleSets(t, w.db, first, second, last)
 	s := &retention.Sweeper{DB: w.db, Bus: w.Bus, Logs: w.logs, Policies: retention.Policies{
 		Logs: retention.Policy{Age: 30 * day}, History: 20 * 7 * day, Actions: map[string]retention.Policy{"p.long": {Age: 1000 * day}},
 	}}
@@ -117,6 +135,9 @@ func TestHistoryGoesByPartitions(t *testing.T) {
 		t.Errorf("swept %+v", r)
 	}
 	checkLeft(t, w.db, long, running, young)
+	if n := ruleSets(t, w.db); n != 2 {
+		t.Errorf("%d sets of rules are left, want those of weeks that have events", n)
+	}
 	if r := sweep(t, s); r.Executions != 0 || r.Events != 0 || len(r.Dropped) != 0 {
 		t.Errorf("swept again: %+v", r)
 	}
@@ -127,6 +148,9 @@ func TestHistoryGoesByPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkLeft(t, w.db, running, young)
+	if n := ruleSets(t, w.db); n != 1 {
+		t.Errorf("%d sets of rules are left, want that of the last week", n)
+	}
 	var there bool
 	err := w.db.QueryRow(t.Context(), "SELECT to_regclass('executions_' || to_char($1::timestamptz AT TIME ZONE 'UTC', 'YYYYMMDD')) IS NOT NULL", second.Add(-3*day)).Scan(&there)
 	if err != nil || there {

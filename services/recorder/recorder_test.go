@@ -2,6 +2,7 @@ package recorder_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/ruleset"
 	"github.com/attune/attune/services/recorder"
 	"github.com/attune/attune/streams"
 )
@@ -25,8 +27,18 @@ func TestStreamsBecomeHistory(t *testing.T) {
 	f.decide(t, streams.Decision{EventID: id, EventSeq: 1, Trigger: "core.webhook", Status: streams.EventDecided, Rules: []streams.RuleDecision{
 		{Rule: "core.r", Outcome: streams.Matched, Execution: x, Action: "core.echo"}, {Rule: "core.q", Outcome: streams.NotMatched, Reason: "false"},
 	}})
+	asked := f.asked(t, streams.AskedRule{Rule: "core.r", When: "event.payload.a == 1"}, streams.AskedRule{Rule: "core.p"})
+	compact, err := event.Publish(t.Context(), f.JS, event.New{Trigger: "core.webhook"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.decide(t, streams.Decision{EventID: compact, EventSeq: 2, Trigger: "core.webhook", Status: streams.EventDecided, RuleSet: asked.ID})
 	f.start(t)
 	eventually(t, "execution succeeded", func() bool { return f.status(t, x) == streams.Succeeded })
+	eventually(t, "event decided by the rules that were asked", func() bool {
+		e, err := f.history.Event(t.Context(), compact)
+		return err == nil && e.Status == streams.EventDecided && len(e.Decisions) == 0 && e.Asked != nil && slices.Equal(e.Asked.Rules, asked.Rules)
+	})
 	eventually(t, "event decided", func() bool {
 		e, err := f.history.Event(t.Context(), id)
 		return err == nil && e.Status == streams.EventDecided && string(e.Payload) == `{"a":1}` && len(e.Decisions) == 2 && e.Decisions[1].Execution == x
@@ -34,6 +46,22 @@ func TestStreamsBecomeHistory(t *testing.T) {
 	for _, s := range []string{streams.Events, streams.Decisions, streams.Executions} {
 		eventually(t, "settled "+s, func() bool { return f.settled(t, s) })
 	}
+}
+
+// asked records a set of rules.
+func (f *fixture) asked(t *testing.T, rules ...streams.AskedRule) streams.RuleSet {
+	t.Helper()
+	set, err := ruleset.New("core.webhook", rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.At = time.Now().UTC()
+	data, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.publish(t, "attune.ruleset.core.webhook."+set.ID, string(data))
+	return set
 }
 
 func (f *fixture) decide(t *testing.T, d streams.Decision) {
@@ -91,12 +119,15 @@ func TestMessagesThatCannotBecomeHistoryAreNotedAndEnd(t *testing.T) {
 		}
 	}
 	f.publish(t, "attune.decision.core.webhook.x", `{"v":1,"event_id":"x"}`)
+	for _, set := range []string{`{`, `{"v":99}`, `{"v":1,"id":"no-uuid","trigger":"core.webhook"}`} {
+		f.publish(t, "attune.ruleset.core.webhook.x", set)
+	}
 	last := f.request(t, streams.Canceled)
 	f.start(t)
 	eventually(t, "the last one is recorded", func() bool { return f.status(t, last) == streams.Canceled })
 	eventually(t, "all settled", func() bool { return f.settled(t, streams.Executions) && f.settled(t, streams.Decisions) })
-	if n := f.count(t, "rejected_messages"); n != 10 {
-		t.Errorf("%d rejected messages, want 10", n)
+	if n := f.count(t, "rejected_messages"); n != 13 {
+		t.Errorf("%d rejected messages, want 13", n)
 	}
 	if s := f.status(t, first); s != streams.Succeeded {
 		t.Errorf("the first is %s, want succeeded", s)
