@@ -45,7 +45,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 	all := []jetstream.StreamConfig{
 		{
 			Name: Events, Subjects: []string{AllEvents}, Description: "what happened",
-			MaxAge: o.EventsAge, MaxBytes: o.EventsMax, Discard: jetstream.DiscardNew, Duplicates: DedupWindow,
+			MaxAge: o.EventsAge, MaxBytes: o.EventsMax, Discard: jetstream.DiscardNew, Duplicates: DedupWindow, AllowAtomicPublish: true,
 		},
 		{
 			Name: Decisions, Subjects: []string{AllDecisions, AllRuleSets}, Description: "what every rule decided about each event",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/services/attune/bench/figure"
 	"github.com/attune/attune/streams"
 )
@@ -45,7 +46,7 @@ type decisionSite struct {
 // eventsMode measures events that lead to nothing but decisions.
 func eventsMode(f *flag.FlagSet) measure {
 	events := f.Int("events", 5000, "events for one rule in each round")
-	hundredth := f.Int("events100", 1000, "events for a hundred rules in each round")
+	hundredth := f.Int("events100", 20000, "events for a hundred rules in each round")
 	others := f.String("others", "0,1000,10000", "numbers of rules on other triggers")
 	return func(ctx context.Context, s *session) (err error) {
 		d := &decisions{session: s, events: *events, hundredth: *hundredth}
@@ -59,7 +60,7 @@ func eventsMode(f *flag.FlagSet) measure {
 				return err
 			}
 		}
-		s.run.Note("Events come over NATS as fast as they can be published; their rate counts until the last decision is on the bus, that of decisions until all are in PostgreSQL.")
+		s.run.Note("Events come over NATS as fast as they can be published, each with a sync of the disk of its own, or in atomic batches with one for each; their rate counts until the last decision is on the bus, that of decisions until all are in PostgreSQL.")
 		return s.each(func(int) error { return d.round(ctx) })
 	}
 }
@@ -93,7 +94,7 @@ func (d *decisions) open(ctx context.Context, others int) error {
 	if err := in.defineRules(ctx, others); err != nil {
 		return err
 	}
-	_, err = in.decide(ctx, hundred, triggerHundred) // with expressions and connections ready
+	_, err = in.decide(ctx, hundred, 1, triggerHundred) // with expressions and connections ready
 	return err
 }
 
@@ -145,7 +146,7 @@ func (d *decisions) stop() (err error) {
 func (d *decisions) round(ctx context.Context) error {
 	var first outcome
 	for i, s := range d.sites {
-		got, err := s.decide(ctx, d.events, triggerOne)
+		got, err := s.decide(ctx, d.events, 1, triggerOne)
 		if err != nil {
 			return err
 		}
@@ -154,16 +155,26 @@ func (d *decisions) round(ctx context.Context) error {
 		}
 		d.add(s, got, first)
 	}
-	got, err := d.sites[0].decide(ctx, d.hundredth, triggerHundred)
-	if err != nil {
-		return err
+	for _, together := range []int{1, bus.MaxBatch} {
+		got, err := d.sites[0].decide(ctx, d.hundredth, together, triggerHundred)
+		if err != nil {
+			return err
+		}
+		name := "a hundred rules for each event"
+		if together > 1 {
+			name += fmt.Sprintf(", events in batches of %d", together)
+		}
+		d.addEvents(name, d.hundredth, got)
 	}
-	all := float64(d.hundredth * hundred)
-	d.run.Add(figure.Figure{Name: "a hundred rules for each event: events", Unit: "/s"}, got.rate)
-	d.run.Add(figure.Figure{Name: "a hundred rules for each event: decisions in PostgreSQL", Unit: "/s"}, all/got.whole.Seconds())
-	d.run.Add(figure.Figure{Name: "a hundred rules for each event: processor time of a decision, services", Unit: "µs"}, per(got.cost.services, d.hundredth*hundred))
-	d.run.Add(figure.Figure{Name: "a hundred rules for each event: processor time of a decision, PostgreSQL", Unit: "µs"}, per(got.cost.database, d.hundredth*hundred))
 	return nil
+}
+
+// addEvents notes how n events fared.
+func (d *decisions) addEvents(name string, n int, got outcome) {
+	d.run.Add(figure.Figure{Name: name + ": events", Unit: "/s"}, got.rate)
+	d.run.Add(figure.Figure{Name: name + ": decisions in PostgreSQL", Unit: "/s"}, float64(n)/got.whole.Seconds())
+	d.run.Add(figure.Figure{Name: name + ": processor time of an event, services", Unit: "µs"}, per(got.cost.services, n))
+	d.run.Add(figure.Figure{Name: name + ": processor time of an event, PostgreSQL", Unit: "µs"}, per(got.cost.database, n))
 }
 
 func (d *decisions) add(s *decisionSite, got, first outcome) {
@@ -176,14 +187,30 @@ func (d *decisions) add(s *decisionSite, got, first outcome) {
 	} else {
 		d.run.Ratio(name+": processor time of an event", "without them", float64(got.cost.services), float64(first.cost.services), "")
 	}
-	d.run.Add(figure.Figure{Name: name + ": events", Unit: "/s"}, got.rate)
-	d.run.Add(figure.Figure{Name: name + ": decisions in PostgreSQL", Unit: "/s"}, float64(d.events)/got.whole.Seconds())
-	d.run.Add(figure.Figure{Name: name + ": processor time of an event, services", Unit: "µs"}, per(got.cost.services, d.events))
-	d.run.Add(figure.Figure{Name: name + ": processor time of an event, PostgreSQL", Unit: "µs"}, per(got.cost.database, d.events))
+	d.addEvents(name, d.events, got)
 }
 
-// decide publishes n events at once, and waits for the decisions about them and for history to have them.
-func (in *instance) decide(ctx context.Context, n int, trigger string) (outcome, error) {
+// publishEvents publishes n events in atomic batches of so many.
+func (in *instance) publishEvents(ctx context.Context, subject string, n, together int) error {
+	for n > 0 {
+		msgs := make([]*nats.Msg, min(n, together))
+		for i := range msgs {
+			msgs[i] = &nats.Msg{Subject: subject, Data: []byte(`{"host":"web1","state":"down"}`)}
+		}
+		if together == 1 { // as fast as they can be sent, whatever the server says
+			if err := in.bus.Conn.PublishMsg(msgs[0]); err != nil {
+				return err
+			}
+		} else if _, err := in.bus.PublishBatch(ctx, msgs); err != nil {
+			return err
+		}
+		n -= len(msgs)
+	}
+	return nil
+}
+
+// decide publishes n events, in batches of so many, and waits for the decisions about them and for history to have them.
+func (in *instance) decide(ctx context.Context, n, together int, trigger string) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(burstPatience, time.Duration(n)*perExecution))
 	defer cancel()
 	subject, err := streams.EventSubject(decidePack, trigger)
@@ -198,10 +225,8 @@ func (in *instance) decide(ctx context.Context, n int, trigger string) (outcome,
 	defer func() { _ = sub.Unsubscribe() }() // the connection closes soon
 	before := in.usage()
 	began := time.Now()
-	for range n {
-		if err := in.bus.Conn.Publish(subject, []byte(`{"host":"web1","state":"down"}`)); err != nil {
-			return outcome{}, err
-		}
+	if err := in.publishEvents(ctx, subject, n, together); err != nil {
+		return outcome{}, err
 	}
 	for i := range n {
 		select {
