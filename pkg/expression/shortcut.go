@@ -17,7 +17,8 @@ import (
 // the comparison is not made for, CEL decides.
 type shortcut struct {
 	at    path
-	holds func(v ref.Val) (fits, known bool)
+	text  func(s string) bool                // of a text, where the constant is one
+	holds func(v ref.Val) (fits, known bool) // of anything else
 }
 
 // searches are CEL's functions of two texts that are strings' own.
@@ -53,9 +54,13 @@ func equalityOf(call ast.CallExpr) *shortcut {
 		return nil
 	}
 	constant, differs := b.AsLiteral(), call.FunctionName() == operators.NotEquals
-	return &shortcut{at: at, holds: func(v ref.Val) (fits, known bool) {
+	q := &shortcut{at: at, holds: func(v ref.Val) (fits, known bool) {
 		return (types.Equal(v, constant) == types.True) != differs, true
 	}}
+	if text, ok := constant.(types.String); ok {
+		q.text = func(s string) bool { return (s == string(text)) != differs }
+	}
+	return q
 }
 
 // searchOf reads PLACE.startsWith("constant") and the like.
@@ -69,10 +74,10 @@ func searchOf(call ast.CallExpr) *shortcut {
 		return nil
 	}
 	found := searches[call.FunctionName()]
-	return &shortcut{at: at, holds: func(v ref.Val) (fits, known bool) {
-		s, ok := v.(types.String)
-		return ok && found(string(s), string(part)), ok
-	}}
+	return &shortcut{
+		at: at, text: func(s string) bool { return found(s, string(part)) },
+		holds: func(ref.Val) (fits, known bool) { return false, false },
+	}
 }
 
 // optional tells whether a path has a step that may be missing: it gives an optional value and not the one that is there.
@@ -93,6 +98,9 @@ func (q *shortcut) decide(event map[string]any) (fits, known bool) {
 	var v ref.Val
 	switch found := q.at.in(event).(type) {
 	case string:
+		if q.text != nil {
+			return q.text(found), true
+		}
 		v = types.String(found)
 	case bool:
 		v = types.Bool(found)

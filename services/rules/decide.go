@@ -22,9 +22,12 @@ import (
 // maxBurst is how many events, and how many executions, are decided together when so many are at hand.
 const maxBurst = 100
 
-// recordAfter is how long decisions wait to be recorded. The executions that they led to are about to be claimed,
-// and nobody waits for a decision as one waits for a start: the disk is theirs first.
-const recordAfter = 5 * time.Millisecond
+// Decisions wait for recordAfter to be recorded, or until they are recordFrom: the executions that they led to are about to
+// be claimed, and nobody waits for a decision as one waits for a start, so the disk is theirs first.
+const (
+	recordAfter = 5 * time.Millisecond
+	recordFrom  = 400
+)
 
 // decideAll decides every event after the last recorded decision, for ever.
 func (s *Service) decideAll(ctx context.Context) error {
@@ -131,7 +134,7 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 			if len(unrecorded) == 0 {
 				due.Reset(recordAfter)
 			}
-			if unrecorded = append(unrecorded, b.decisions...); len(unrecorded) < maxBurst {
+			if unrecorded = append(unrecorded, b.decisions...); len(unrecorded) < recordFrom {
 				continue
 			}
 		case <-due.C:
@@ -147,7 +150,7 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 
 // recordAll records decisions, however long that takes.
 func (s *Service) recordAll(ctx context.Context, ds []decided) error {
-	for part := range slices.Chunk(ds, maxBurst) {
+	for part := range slices.Chunk(ds, recordFrom) {
 		if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, part) }); err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (t *trigger) refuses(ev event.Event, known bool) string {
 
 // ask is one rule's decision, with the execution that it wants when it matched.
 func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (streams.RuleDecision, *execution.Request) {
-	d := streams.RuleDecision{Rule: r.Ref.String()}
+	d := streams.RuleDecision{Rule: r.name}
 	req, err := r.evaluate(ctx, vars)
 	switch {
 	case err != nil:

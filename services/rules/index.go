@@ -34,6 +34,7 @@ type trigger struct {
 // rule is a rule ready to decide. What could not be compiled is an error that every decision reports.
 type rule struct {
 	definitions.Rule
+	name       string // "pack.name"
 	action     *invocation.Action
 	criteria   *expression.Criteria // nil matches everything
 	parameters *expression.Template
@@ -67,7 +68,7 @@ func compileTrigger(ref pack.Ref, t definitions.Trigger) *trigger {
 func (t *trigger) ruleSet() (streams.RuleSet, error) {
 	asked := make([]streams.AskedRule, 0, len(t.rules))
 	for _, r := range t.rules {
-		asked = append(asked, streams.AskedRule{Rule: r.Ref.String(), When: r.Spec.When, Disabled: !r.Enabled})
+		asked = append(asked, streams.AskedRule{Rule: r.name, When: r.Spec.When, Disabled: !r.Enabled})
 	}
 	return ruleset.New(t.ref.String(), asked)
 }
@@ -104,7 +105,7 @@ func (ix *index) reuse(snap *definitions.Snapshot, r definitions.Rule) *rule {
 }
 
 func compileRule(snap *definitions.Snapshot, r definitions.Rule) *rule {
-	c := &rule{Rule: r}
+	c := &rule{Rule: r, name: r.Ref.String()}
 	c.broken = c.compile(snap)
 	return c
 }

@@ -33,8 +33,8 @@ const (
 // decisions is the measurement of deciding.
 type decisions struct {
 	*session
-	events, hundredth int
-	sites             []*decisionSite
+	events, hundredth, batched int
+	sites                      []*decisionSite
 }
 
 // decisionSite is an instance with so many rules that are not asked.
@@ -46,10 +46,11 @@ type decisionSite struct {
 // eventsMode measures events that lead to nothing but decisions.
 func eventsMode(f *flag.FlagSet) measure {
 	events := f.Int("events", 5000, "events for one rule in each round")
-	hundredth := f.Int("events100", 20000, "events for a hundred rules in each round")
+	hundredth := f.Int("events100", 3000, "events for a hundred rules in each round")
+	batched := f.Int("batched", 30_000, "likewise, published in batches")
 	others := f.String("others", "0,1000,10000", "numbers of rules on other triggers")
 	return func(ctx context.Context, s *session) (err error) {
-		d := &decisions{session: s, events: *events, hundredth: *hundredth}
+		d := &decisions{session: s, events: *events, hundredth: *hundredth, batched: *batched}
 		defer func() { err = keep(err, d.stop()) }()
 		counts, err := numbers(*others)
 		if err != nil {
@@ -155,18 +156,14 @@ func (d *decisions) round(ctx context.Context) error {
 		}
 		d.add(s, got, first)
 	}
-	for _, together := range []int{1, bus.MaxBatch} {
-		got, err := d.sites[0].decide(ctx, d.hundredth, together, triggerHundred)
-		if err != nil {
-			return err
-		}
-		name := "a hundred rules for each event"
-		if together > 1 {
-			name += fmt.Sprintf(", events in batches of %d", together)
-		}
-		d.addEvents(name, d.hundredth, got)
+	alone, err := d.sites[0].decide(ctx, d.hundredth, 1, triggerHundred)
+	if err != nil {
+		return err
 	}
-	return nil
+	d.addEvents("a hundred rules for each event", d.hundredth, alone)
+	batched, err := d.sites[0].decide(ctx, d.batched, bus.MaxBatch, triggerHundred)
+	d.addEvents(fmt.Sprintf("a hundred rules for each event, in batches of %d", bus.MaxBatch), d.batched, batched)
+	return err
 }
 
 // addEvents notes how n events fared.

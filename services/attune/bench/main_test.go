@@ -39,7 +39,7 @@ const slow = "slow"
 var small = map[string]string{
 	"throughput":         "-executions 8",
 	"latency":            "-samples 2",
-	"events":             "-events 5 -events100 2 -others 20",
+	"events":             "-events 5 -events100 2 -batched 3 -others 20",
 	"growth":             "-executions 10 -queues 1,3 -stored 60,80",
 	"idle":               "-actions 3 -rules 3 -settle 10ms -for 100ms",
 	"starts":             "-samples 2",
