@@ -9,13 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// groupFlights is how many publishes of a group are under way at a time: while the server waits for the disk with
-	// one, the next is on its way to it.
-	groupFlights = 2
-	// maxGroupBytes bounds what is held for one batch besides the number of its messages.
-	maxGroupBytes = 4 << 20
-)
+// maxGroupBytes bounds what is held for one batch besides the number of its messages.
+const maxGroupBytes = 4 << 20
 
 // Group stores messages of one stream, those of a process together when many come at once. What comes while others are
 // on their way gathers, and goes as one atomic batch with one sync to disk for all, where that is faster than one by one:
@@ -57,7 +52,7 @@ func (g *Group) Publish(ctx context.Context, msgs ...*nats.Msg) (uint64, error) 
 		p.size += len(m.Data)
 	}
 	g.mu.Lock()
-	if len(g.waiting) == 0 && g.flights < groupFlights {
+	if len(g.waiting) == 0 && g.flights < g.pace.flights() {
 		g.flights++
 		g.mu.Unlock()
 		a := g.single(p)
@@ -86,7 +81,7 @@ func (g *Group) landed() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.flights--
-	for len(g.waiting) > 0 && g.flights < groupFlights {
+	for len(g.waiting) > 0 && g.flights < g.pace.flights() {
 		g.flights++
 		go g.fly(g.take())
 	}

@@ -141,6 +141,26 @@ func TestWhatComesTogetherIsStoredTogether(t *testing.T) {
 	}
 }
 
+func TestWhatComesDuringAPublishGoesTogetherAfterIt(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, true)
+	g := s.NewGroup()
+	g.pace.one = time.Hour // nothing that is measured here changes it
+	g.flights = 1
+	got := make([]answer, 3)
+	var all sync.WaitGroup
+	for i := range got {
+		all.Go(func() { got[i].sequence, got[i].err = g.Publish(t.Context(), once(i)) })
+		g.awaits(i + 1)
+	}
+	g.landed()
+	all.Wait()
+	s.check(t, got)
+	if n := s.batched(t); n != len(got) {
+		t.Errorf("%d messages came in batches", n)
+	}
+}
+
 func TestEverybodyHearsOfHisOwnMessageWhenABatchIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, true)
@@ -214,7 +234,13 @@ func TestABatchPaysByWhatWasMeasured(t *testing.T) {
 	if !p.pays(2) {
 		t.Errorf("a server that stages in memory: %+v", p)
 	}
+	if got := p.flights(); got != 1 {
+		t.Errorf("%d publishes at once: %+v", got, p)
+	}
 	p.took(2, time.Minute) // the disk was away
+	if got := p.flights(); got != groupFlights {
+		t.Errorf("%d publishes at once after a minute: %+v", got, p)
+	}
 	if p.pays(MaxBatch) {
 		t.Errorf("after a minute: %+v", p)
 	}

@@ -27,6 +27,14 @@ const (
 	manyMemory = 2
 )
 
+// groupFlights is how many publishes of a group are under way at most: while the server waits for the disk with one, the
+// next is on its way to it. From fewWorth messages being worth a batch on there is one: what comes meanwhile goes
+// together right after it, and the server's work is by the publish rather than by the message.
+const (
+	groupFlights = 2
+	fewWorth     = 8
+)
+
 // forgets is the part of a batch's measured time that is forgotten whenever none is sent on its account: what the disk
 // did once is not held against it for ever.
 const forgets = 256
@@ -41,6 +49,14 @@ func (p *pace) pays(n int) bool {
 	}
 	p.many -= p.many / forgets
 	return false
+}
+
+// flights is how many publishes may be under way now.
+func (p *pace) flights() int {
+	if !p.never && p.many < fewWorth*p.one {
+		return 1
+	}
+	return groupFlights
 }
 
 // took takes in how long it took to store so many messages.
