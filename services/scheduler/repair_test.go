@@ -139,6 +139,35 @@ func TestWhatIsLostFromRunsIsDispatchedAgain(t *testing.T) {
 	w.checkHistory(1, ids)
 }
 
+func TestWhoWaitsOnRunsIsNotReadWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.awaitLeader(w.schedule("s1", func(s *Scheduler) { quickPace(&s.pace) }))
+	ids := w.requestMany(2, "core.echo", 1)
+	eventually(t, "a dispatch", func() bool { return w.onRuns() == 2 })
+	reads, err := w.bus.Conn.SubscribeSync("$JS.API.DIRECT.GET.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for looks := 0; looks < 3; {
+		m, err := reads.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch m.Subject {
+		case "$JS.API.DIRECT.GET." + streams.Runs:
+			looks++
+		case "$JS.API.DIRECT.GET." + streams.Executions:
+			if looks > 0 { // else it is of a look before the dispatch
+				t.Error("facts are read of executions that wait for a runner")
+			}
+		}
+	}
+	w.run("r1", 1, func(string) {})
+	w.await(2)
+	w.checkHistory(1, ids)
+}
+
 // The marker itself is lost with RUNS: the leader is refused, takes the leadership again and goes on.
 func TestALeaderSurvivesTheLossOfRuns(t *testing.T) {
 	t.Parallel()

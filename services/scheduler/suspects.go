@@ -71,7 +71,8 @@ func (t *term) adoptAt(ctx context.Context, s suspect, at time.Time) {
 }
 
 // checkUnclaimed reads RUNS first and then the facts: a runner claims before it takes the message off RUNS, so
-// what is neither there nor claimed was lost.
+// what is neither there nor claimed was lost. Who is there waits for a runner: in a long line that is nearly everybody,
+// and their facts, of which the loop hears anyway, are not read.
 func (t *term) checkUnclaimed(ctx context.Context, suspects []suspect) error {
 	if len(suspects) == 0 {
 		return nil
@@ -79,7 +80,7 @@ func (t *term) checkUnclaimed(ctx context.Context, suspects []suspect) error {
 	onRuns, err := t.onRuns(ctx, suspects)
 	var heads map[admission.ID]execution.Head
 	if err == nil {
-		heads, err = t.lastHeads(ctx, placesOf(suspects), 0)
+		heads, err = t.lastHeads(ctx, missingOf(suspects, onRuns), 0)
 	}
 	var hopeless map[string]error
 	if err == nil {
@@ -96,10 +97,12 @@ func (t *term) checkUnclaimed(ctx context.Context, suspects []suspect) error {
 	})
 }
 
-func placesOf(suspects []suspect) []admission.Place {
-	places := make([]admission.Place, len(suspects))
-	for i, s := range suspects {
-		places[i] = s.place
+// missingOf gives the suspects that are not on RUNS.
+func missingOf(suspects []suspect, onRuns map[admission.ID]bool) (places []admission.Place) {
+	for _, s := range suspects {
+		if !onRuns[s.place.ID] {
+			places = append(places, s.place)
+		}
 	}
 	return places
 }
@@ -119,16 +122,16 @@ func (t *term) settle(ctx context.Context, s suspect, heads map[admission.ID]exe
 	now := time.Now()
 	head, exists := heads[s.place.ID]
 	switch {
-	case !exists: // its facts were deleted after its end, or the stream was lost; recovery sees to the latter
-		t.onEnd(s.place.ID, s.place.Attempt, now)
-	case head.Status != streams.Requested || head.Attempt != s.place.Attempt:
-		t.onHead(ctx, head)
 	case onRuns && unfit != nil && s.level >= hopelessLevel:
 		t.giveUp(s.place, unfit)
 		t.suspectAgain([]suspect{s}) // should it not come to that
 	case onRuns:
 		level := min(s.level+1, maxClaimLevel)
 		t.dues.add(now.Add(t.pace.claim<<level), due{kind: dueClaim, id: s.place.ID, level: level})
+	case !exists: // its facts were deleted after its end, or the stream was lost; recovery sees to the latter
+		t.onEnd(s.place.ID, s.place.Attempt, now)
+	case head.Status != streams.Requested || head.Attempt != s.place.Attempt:
+		t.onHead(ctx, head)
 	default:
 		t.dispatchAgain(ctx, s.place, now)
 	}
