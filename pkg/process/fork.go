@@ -15,38 +15,61 @@ import (
 // untraced is set where the system does not let a process be traced by the one that starts it.
 var untraced atomic.Bool
 
-// spawn starts a program and calls started before the program runs its first instruction, so that whatever
-// it forks is marked. For that the program is traced up to its exec, which costs about 50 microseconds.
-// Where tracing is forbidden, started is called as soon as possible.
-func spawn(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
-	runtime.LockOSThread() // the tracer is a thread
-	defer runtime.UnlockOSThread()
-	return spawnHere(s, attr, started)
-}
-
-// spawnInside is spawn on a thread that has put itself into the program's sandbox. The program inherits that.
-func (r *run) spawnInside(attr *syscall.ProcAttr) error {
+// spawn starts the program on a thread that then waits for its end: the program is to die with the thread that forked
+// it, so this one stays for as long. The thread has put itself into the program's sandbox, if there is one.
+func (r *run) spawn(attr *syscall.ProcAttr) error {
 	done := make(chan error, 1)
-	sandbox.Spend(func() {
-		err := r.l.sandbox.Enter(r.spec.Sandbox, r.room.inner(), attr)
-		if err != nil {
-			done <- &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
-			return
+	r.thread()(func() {
+		err := r.enter(attr)
+		if err == nil {
+			err = r.spawnHere(attr)
 		}
-		done <- spawnHere(r.spec, attr, r.started)
+		done <- err
+		if err == nil {
+			r.watch()
+		}
 	})
 	return <-done
 }
 
-func spawnHere(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
+// thread gives what runs a function in the background on a thread that it has for itself.
+func (r *run) thread() func(func()) {
+	if r.spec.Sandbox != nil {
+		return sandbox.Spend
+	}
+	return func(f func()) {
+		go func() {
+			runtime.LockOSThread() // the tracer is a thread
+			defer runtime.UnlockOSThread()
+			f()
+		}()
+	}
+}
+
+// enter puts the calling thread into the program's sandbox. The program inherits that.
+func (r *run) enter(attr *syscall.ProcAttr) error {
+	if r.spec.Sandbox == nil {
+		attr.Sys.Pdeathsig = syscall.SIGKILL
+		return nil
+	}
+	if err := r.l.sandbox.Enter(r.spec.Sandbox, r.room.inner(), attr); err != nil {
+		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
+	}
+	return nil
+}
+
+// spawnHere starts a program and calls started before the program runs its first instruction, so that whatever it forks
+// is marked. For that the program is traced up to its exec, which costs about 50 microseconds. Where tracing is
+// forbidden, started is called as soon as possible.
+func (r *run) spawnHere(attr *syscall.ProcAttr) error {
 	if untraced.Load() {
-		return spawnPlain(s, attr, started)
+		return r.spawnPlain(attr)
 	}
 	attr.Sys.Ptrace = true
-	pid, err := forkExec(s, attr)
+	pid, err := forkExec(r.spec, attr)
 	if errors.Is(err, syscall.EPERM) {
 		attr.Sys.Ptrace = false
-		if err = spawnPlain(s, attr, started); err == nil {
+		if err = r.spawnPlain(attr); err == nil {
 			untraced.Store(true)
 		}
 		return err
@@ -55,15 +78,15 @@ func spawnHere(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
 		return err
 	}
 	waitFor(pid, unix.WSTOPPED|unix.WEXITED)
-	started(pid)
+	r.started(pid)
 	_ = syscall.PtraceDetach(pid) // it may have been killed
 	return nil
 }
 
-func spawnPlain(s Spec, attr *syscall.ProcAttr, started func(pid int)) error {
-	pid, err := forkExec(s, attr)
+func (r *run) spawnPlain(attr *syscall.ProcAttr) error {
+	pid, err := forkExec(r.spec, attr)
 	if err == nil {
-		started(pid)
+		r.started(pid)
 	}
 	return err
 }

@@ -105,8 +105,8 @@ func (l *Launcher) newRoom() (*room, error) {
 	return r, nil
 }
 
-// enter gives a run a room, if its program has a user of its own: it is marked as the room is.
-func (l *Launcher) enter(r *run) (err error) {
+// house gives a run a room, if its program has a user of its own: it is marked as the room is.
+func (l *Launcher) house(r *run) (err error) {
 	if l.sandbox == nil {
 		return errNoSandbox
 	}

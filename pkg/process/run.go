@@ -132,24 +132,24 @@ func (r *run) start(open func(Spec) (*pipes, error)) (err error) {
 	attr := &syscall.ProcAttr{
 		Dir: r.spec.Dir, Env: r.spec.Env, Files: r.pipes.files(), Sys: &syscall.SysProcAttr{Setsid: true},
 	}
-	if err := r.spawn(attr); err != nil {
+	if err := r.launch(attr); err != nil {
 		r.pipes.abandon()
 		return spawnError(r.spec, err)
 	}
 	r.pipes.closeChild()
-	go r.watch()
 	return nil
 }
 
-func (r *run) spawn(attr *syscall.ProcAttr) error {
+// launch starts the program, in a room if it is to have one.
+func (r *run) launch(attr *syscall.ProcAttr) error {
 	if r.spec.Sandbox == nil {
-		return spawn(r.spec, attr, r.started)
+		return r.spawn(attr)
 	}
 	for try := 1; ; try++ {
-		if err := r.l.enter(r); err != nil {
+		if err := r.l.house(r); err != nil {
 			return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
 		}
-		err := r.spawnInside(attr)
+		err := r.spawn(attr)
 		if !errors.Is(err, unix.ESRCH) || r.pid != 0 || try == maxRooms {
 			return err
 		}

@@ -30,15 +30,17 @@ func (p *Policy) Owner() uint32 {
 const private = 0o077
 
 // Enter puts the calling thread under a policy, in a room if there is one, and completes how a program is to be
-// started by it. The thread must be one of Spend.
+// started by it. The thread must be one of Spend, and the program dies with it.
 func (s *Sandbox) Enter(p *Policy, room *Room, attr *syscall.ProcAttr) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
+	attr.Sys.Pdeathsig = syscall.SIGKILL
 	if room != nil {
 		if err := room.enter(); err != nil {
 			return err
 		}
+		attr.Sys.Pdeathsig = deathInRoom
 	}
 	unix.Umask(private)
 	r, err := s.rules(p, room)

@@ -97,29 +97,33 @@ func (p *site) sh(t testing.TB, script string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pid int
-	err = onThread(func() (err error) {
-		attr := &syscall.ProcAttr{
-			Dir: p.work, Env: []string{"PATH=/usr/sbin:/usr/bin:/bin", "DATA=" + p.data},
-			Files: []uintptr{w.Fd(), w.Fd(), w.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	err = onThread(func() error {
+		pid, err := p.start(w, script)
+		if err == nil {
+			_, err = syscall.Wait4(pid, nil, 0, nil)
 		}
-		if err := p.Enter(&p.policy, p.room, attr); err != nil {
-			return err
-		}
-		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, attr)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = w.Close() // the program has its own
+	_ = w.Close() // the program had its own
 	var out bytes.Buffer
 	_, _ = out.ReadFrom(r)
 	_ = r.Close() // it was only read
-	if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
-		t.Fatal(err)
-	}
 	return strings.TrimSpace(out.String())
+}
+
+// start starts a script in the work folder, which dies with the calling thread.
+func (p *site) start(out *os.File, script string) (pid int, err error) {
+	attr := &syscall.ProcAttr{
+		Dir: p.work, Env: []string{"PATH=/usr/sbin:/usr/bin:/bin", "DATA=" + p.data},
+		Files: []uintptr{out.Fd(), out.Fd(), out.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	}
+	if err := p.Enter(&p.policy, p.room, attr); err != nil {
+		return 0, err
+	}
+	return syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, attr)
 }
 
 // both are the two kinds of sandbox.
@@ -173,6 +177,33 @@ func TestWhatAProgramCannotDo(t *testing.T) {
 				if got := p.sh(t, "if { "+tt.script+"; } >out 2>&1; then echo done; cat out; else echo refused; fi"); got != "refused" {
 					t.Errorf("%s: %s: %s", tt.name, tt.script, got)
 				}
+			}
+		})
+	}
+}
+
+// In a room it dies by another signal, which it cannot send itself.
+func TestAProgramDiesWithItsThread(t *testing.T) {
+	t.Parallel()
+	for kind, users := range both {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := open(t, users)
+			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = null.Close() }() // it has nothing to flush
+			var pid int
+			if err := onThread(func() (err error) { pid, err = p.start(null, "sleep 1000"); return err }); err != nil {
+				t.Fatal(err)
+			}
+			var status syscall.WaitStatus
+			if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil || !status.Signaled() {
+				t.Errorf("%v, status %#x", err, status)
+			}
+			if got := p.sh(t, `kill -33 $$ && echo "still there"`); p.room != nil && got != "still there" {
+				t.Errorf("got %q", got)
 			}
 		})
 	}
@@ -330,10 +361,10 @@ func TestTheFilterFitsItsArchitecture(t *testing.T) {
 	}
 }
 
-// verdict runs a filter as the kernel does, on a call with one argument.
+// verdict runs a filter as the kernel does, on a call with two arguments that are alike.
 func verdict(t *testing.T, f []unix.SockFilter, arch, number, arg uint32) uint32 {
 	t.Helper()
-	data := map[uint32]uint32{dataNumber: number, dataArch: arch, dataArg0: arg}
+	data := map[uint32]uint32{dataNumber: number, dataArch: arch, dataArg0: arg, dataArg1: arg}
 	var a uint32
 	for pc := 0; pc < len(f); pc++ {
 		in, yes := f[pc], false
@@ -393,6 +424,8 @@ func TestTheFilterJudgesEveryCall(t *testing.T) {
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_TRACEME, allow},
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_DETACH, allow},
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_ATTACH, refuse},
+		{auditArch, unix.SYS_KILL, uint32(unix.SIGKILL), allow},
+		{auditArch, unix.SYS_KILL, uint32(deathInRoom), skip},
 	} {
 		if got := verdict(t, f, c.arch, c.number, c.arg); got != c.want {
 			t.Errorf("%+v: %#x", c, got)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,7 @@ const (
 	dataNumber = 0
 	dataArch   = 4
 	dataArg0   = 16 // its lower half: both architectures are little endian
+	dataArg1   = 24 // likewise
 )
 
 // Instructions of a filter.
@@ -50,6 +52,7 @@ const (
 	refuse = unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)
 	unknow = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	kill   = unix.SECCOMP_RET_KILL_PROCESS
+	skip   = unix.SECCOMP_RET_ERRNO // the call succeeds without having been made
 )
 
 func load(at uint32) unix.SockFilter             { return unix.SockFilter{Code: opLoad, K: at} }
@@ -68,7 +71,7 @@ type judged struct {
 // It searches for a call's number rather than to compare it with all: when a filter is put on, the kernel runs it once
 // for every number there is, which takes longer than anything else about a filter.
 func filter() []unix.SockFilter {
-	calls := []judged{{unix.SYS_CLONE, judgeClone()}, {unix.SYS_PTRACE, judgePtrace()}}
+	calls := []judged{{unix.SYS_CLONE, judgeClone()}, {unix.SYS_PTRACE, judgePtrace()}, {unix.SYS_KILL, judgeKill()}}
 	for _, n := range denied {
 		calls = append(calls, judged{uint32(n), []unix.SockFilter{give(refuse)}})
 	}
@@ -111,6 +114,16 @@ func judgePtrace() []unix.SockFilter {
 		{Code: opEqual, K: unix.PTRACE_TRACEME, Jt: 1},
 		unless(opEqual, unix.PTRACE_DETACH), give(allow), give(refuse),
 	}
+}
+
+// deathInRoom is the signal by which a program in a room dies with the thread that started it. A fork of package syscall
+// sends itself that signal when it does not see its parent, and from inside a room none does, so the filter makes nothing
+// of sending it. It is one that the C libraries keep for themselves and send by other calls: programs can neither
+// handle it nor have a reason to send it.
+const deathInRoom = syscall.Signal(33)
+
+func judgeKill() []unix.SockFilter {
+	return []unix.SockFilter{load(dataArg1), unless(opEqual, uint32(deathInRoom)), give(skip), give(allow)}
 }
 
 // filterCalls puts the calling thread, and what it starts, under a filter. It must have no_new_privs.
