@@ -10,6 +10,12 @@
 //   - Output is read as it comes, never by lines, so no line is too long; a writer that is slow slows the
 //     program, a writer that fails does not block it.
 //   - A program that could not be started is a SpawnError with a class, never a failed program.
+//   - A program that is held has run no instruction until it is let go, and never runs one if the process that holds the
+//     Launcher dies before.
+//
+// How a program is held: it is traced by the thread that forked it, from just before its exec on, and stands there. When
+// the tracer dies the system kills it (PTRACE_O_EXITKILL). Until that is set, and for the rest of its life, it dies by
+// a signal when the thread that forked it ends, so that thread stays to wait for it.
 //
 // How descendants are known: the launching process is the reaper of its orphans (PR_SET_CHILD_SUBREAPER),
 // and each tree carries a mark that survives fork, exec, setsid and a cleared environment: the limit on

@@ -18,18 +18,18 @@ var untraced atomic.Bool
 // spawn starts the program on a thread that then waits for its end: the program is to die with the thread that forked
 // it, so this one stays for as long. The thread has put itself into the program's sandbox, if there is one.
 func (r *run) spawn(attr *syscall.ProcAttr) error {
-	done := make(chan error, 1)
+	r.up = make(chan error, 1)
 	r.thread()(func() {
 		err := r.enter(attr)
 		if err == nil {
 			err = r.spawnHere(attr)
 		}
-		done <- err
+		r.up <- err
 		if err == nil {
 			r.watch()
 		}
 	})
-	return <-done
+	return <-r.up
 }
 
 // thread gives what runs a function in the background on a thread that it has for itself.
@@ -60,35 +60,50 @@ func (r *run) enter(attr *syscall.ProcAttr) error {
 
 // spawnHere starts a program and calls started before the program runs its first instruction, so that whatever it forks
 // is marked. For that the program is traced up to its exec, which costs about 50 microseconds. Where tracing is
-// forbidden, started is called as soon as possible.
+// forbidden, started is called as soon as possible, and a program that is to be held is not started before it is let go.
 func (r *run) spawnHere(attr *syscall.ProcAttr) error {
-	if untraced.Load() {
-		return r.spawnPlain(attr)
+	if !untraced.Load() {
+		err := r.spawnTraced(attr)
+		if !errors.Is(err, syscall.EPERM) {
+			return err
+		}
 	}
+	attr.Sys.Ptrace = false
+	if !r.stand() {
+		return errDiscarded
+	}
+	pid, err := forkExec(r.spec, attr)
+	if err == nil {
+		untraced.Store(true)
+		r.started(pid)
+	}
+	return err
+}
+
+func (r *run) spawnTraced(attr *syscall.ProcAttr) error {
 	attr.Sys.Ptrace = true
 	pid, err := forkExec(r.spec, attr)
-	if errors.Is(err, syscall.EPERM) {
-		attr.Sys.Ptrace = false
-		if err = r.spawnPlain(attr); err == nil {
-			untraced.Store(true)
-		}
-		return err
-	}
 	if err != nil {
 		return err
 	}
 	waitFor(pid, unix.WSTOPPED|unix.WEXITED)
+	if r.let != nil {
+		_ = unix.PtraceSetOptions(pid, unix.PTRACE_O_EXITKILL) // it may have been killed
+	}
 	r.started(pid)
-	_ = syscall.PtraceDetach(pid) // it may have been killed
+	if r.stand() {
+		_ = syscall.PtraceDetach(pid) // likewise
+	}
 	return nil
 }
 
-func (r *run) spawnPlain(attr *syscall.ProcAttr) error {
-	pid, err := forkExec(r.spec, attr)
-	if err == nil {
-		r.started(pid)
+// stand says of a program that is held that it stands, and waits until it is known whether it may go on.
+func (r *run) stand() bool {
+	if r.let == nil {
+		return true
 	}
-	return err
+	r.up <- nil
+	return <-r.let
 }
 
 // busyTries bounds how often a start is tried again while somebody still has the file open for writing:

@@ -160,6 +160,15 @@ func (p *pipes) abandon() {
 	p.spare.abandon()
 }
 
+// lead has the output go where it is wanted.
+func (p *pipes) lead(w Work) {
+	for i, to := range []io.Writer{w.Stdout, w.Stderr}[:len(p.outputs)] {
+		if p.outputs[i].to = to; to == nil {
+			p.outputs[i].to = io.Discard
+		}
+	}
+}
+
 // serve writes and reads in the background.
 func (p *pipes) serve() {
 	for _, in := range p.inputs {

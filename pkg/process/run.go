@@ -77,6 +77,8 @@ type run struct {
 	room   *room // nil: it has none of its own
 	group  *sandbox.Group
 	pid    int
+	let    chan bool     // whether a held program may go on, or has been killed; nil: it is not held
+	up     chan error    // gets what became of the start; of a held program, besides and before, nil when it stands
 	exited chan struct{} // closed when the first process has ended; it is not reaped yet
 	Result
 }
@@ -85,7 +87,7 @@ type run struct {
 // its time end the program: TERM to all of it, then KILL after the grace; Kill ends it without one. The error is a SpawnError when it
 // could not be started.
 func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
-	r, err := l.begin(s, openPipes)
+	r, err := l.begin(&run{spec: s}, openPipes)
 	if err != nil {
 		return Result{}, err
 	}
@@ -98,13 +100,13 @@ func (l *Launcher) Run(ctx context.Context, s Spec) (Result, error) {
 
 // begin starts a program with the pipes that open makes for it. Nothing is written to them or read from them yet. Who
 // has the run leaves it in the end.
-func (l *Launcher) begin(s Spec, open func(Spec) (*pipes, error)) (*run, error) {
-	r := &run{l: l, spec: s, exited: make(chan struct{})}
+func (l *Launcher) begin(r *run, open func(Spec) (*pipes, error)) (*run, error) {
+	r.l, r.exited = l, make(chan struct{})
 	if r.spec.WaitDelay == 0 {
 		r.spec.WaitDelay = DefaultWaitDelay
 	}
 	if err := l.number(r); err != nil {
-		return nil, fmt.Errorf("start %s: %w", s.Path, err)
+		return nil, fmt.Errorf("start %s: %w", r.spec.Path, err)
 	}
 	if err := r.start(open); err != nil {
 		r.leave()
@@ -136,7 +138,6 @@ func (r *run) start(open func(Spec) (*pipes, error)) (err error) {
 		r.pipes.abandon()
 		return spawnError(r.spec, err)
 	}
-	r.pipes.closeChild()
 	return nil
 }
 
@@ -163,6 +164,7 @@ const maxRooms = 3
 
 func (r *run) started(pid int) {
 	r.pid = pid
+	r.pipes.closeChild()
 	r.l.started(r)
 	r.spec.Sandbox.AsOwner(r.limit)
 	if r.spec.Started == nil {

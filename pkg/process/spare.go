@@ -16,8 +16,8 @@ var (
 	// ErrUnused is returned when a spare ended by itself without having said that it read its input: whatever it is to
 	// do, it has not begun.
 	ErrUnused = errors.New("the program ended before it had read its input")
-	// errUsed is returned when a spare is used a second time.
-	errUsed = errors.New("the program has been given its input already")
+	// errUsed is returned when a spare or a held program is used a second time.
+	errUsed = errors.New("the program was used already")
 )
 
 // Spare is a program that was started before there is anything for it to do. It waits for its input, which comes at
@@ -30,15 +30,15 @@ type Spare struct {
 	taken atomic.Bool   // by Run or Discard
 }
 
-// Work is what a spare is given to do. Its times count from then on.
+// Work is what a spare or a held program is given to do. Its times count from then on.
 type Work struct {
-	Stdin   []byte
+	Stdin   []byte // of a spare
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Timeout time.Duration   // 0: none
 	Grace   time.Duration   // between TERM and KILL
 	Kill    <-chan struct{} // closed when the program must end at once, without a grace; may be nil
-	Given   func()          // told when the program has its input; nil: nobody is
+	Given   func()          // told when the program has its input, or was let go; nil: nobody is
 }
 
 // Start starts a program as Run does, but leaves its standard input open. What Work has is not taken from the Spec. The
@@ -46,7 +46,7 @@ type Work struct {
 // anything with it: of one that has not written the second it is taken for certain that it did nothing. The spare is to
 // be used or discarded.
 func (l *Launcher) Start(s Spec) (*Spare, error) {
-	r, err := l.begin(s, openSparePipes)
+	r, err := l.begin(&run{spec: s}, openSparePipes)
 	if err != nil {
 		return nil, err
 	}

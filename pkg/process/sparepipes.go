@@ -3,7 +3,6 @@ package process
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 )
@@ -57,11 +56,7 @@ func (p *pipes) give(w Work) {
 	if later != nil {
 		p.inputs = append(p.inputs, later)
 	}
-	for i, to := range []io.Writer{w.Stdout, w.Stderr} {
-		if p.outputs[i].to = to; to == nil {
-			p.outputs[i].to = io.Discard
-		}
-	}
+	p.lead(w)
 	p.serve()
 }
 

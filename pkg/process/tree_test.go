@@ -19,6 +19,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envUntraced) != "" {
+		process.Untrace()
+	}
+	if file := os.Getenv("PROCESS_TEST_HOLD"); file != "" {
+		beHolder(file)
+		return
+	}
 	if seed := os.Getenv("PROCESS_TEST_SEED"); seed != "" {
 		beRunner(seed, os.Getenv("PROCESS_TEST_SCRIPT"))
 		return

@@ -424,6 +424,7 @@ func TestTheFilterJudgesEveryCall(t *testing.T) {
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_TRACEME, allow},
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_DETACH, allow},
 		{auditArch, unix.SYS_PTRACE, unix.PTRACE_ATTACH, refuse},
+		{auditArch, unix.SYS_PTRACE, unix.PTRACE_SETOPTIONS, refuse},
 		{auditArch, unix.SYS_KILL, uint32(unix.SIGKILL), allow},
 		{auditArch, unix.SYS_KILL, uint32(deathInRoom), skip},
 	} {

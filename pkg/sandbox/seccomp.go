@@ -37,6 +37,7 @@ const (
 	dataArch   = 4
 	dataArg0   = 16 // its lower half: both architectures are little endian
 	dataArg1   = 24 // likewise
+	dataArg3   = 40 // likewise
 )
 
 // Instructions of a filter.
@@ -106,13 +107,16 @@ func judgeClone() []unix.SockFilter {
 	return []unix.SockFilter{load(dataArg0), unless(opAny, namespaces), give(refuse), give(allow)}
 }
 
-// judgePtrace leaves what a launcher needs of tracing: a program stops at its exec until it is let go. With these two
-// nobody looks into anything.
+// judgePtrace leaves what a launcher needs of tracing: a program stops at its exec until it is let go, and is killed when
+// nobody is left to do that. With these nobody looks into anything.
 func judgePtrace() []unix.SockFilter {
 	return []unix.SockFilter{
 		load(dataArg0),
-		{Code: opEqual, K: unix.PTRACE_TRACEME, Jt: 1},
-		unless(opEqual, unix.PTRACE_DETACH), give(allow), give(refuse),
+		{Code: opEqual, K: unix.PTRACE_TRACEME, Jt: 4},
+		{Code: opEqual, K: unix.PTRACE_DETACH, Jt: 3},
+		{Code: opEqual, K: unix.PTRACE_SETOPTIONS, Jf: 3},
+		load(dataArg3),
+		unless(opEqual, unix.PTRACE_O_EXITKILL), give(allow), give(refuse),
 	}
 }
 
