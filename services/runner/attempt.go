@@ -40,6 +40,7 @@ type attempt struct {
 	seat     *seat
 	user     uint32       // that of the program alone; 0: the runner's
 	waiting  *spare       // the process that waited for it, if one did: seat and user are its
+	held     *held        // the program, if it stands before its first instruction since before the claim
 	started  func()       // says that its program has begun
 	hide     *mask.Masker // of what no output may show; nil before that is known
 	kept     bool         // its end waits in the spool
@@ -71,6 +72,9 @@ func (a *attempt) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("pack %s: %w", f.PackDigest, err)
 	}
 	a.program, err = a.r.packs.program(a.r.machine.current(), a.env, ref.Name, a.r.show)
+	if err == nil {
+		a.hold(ctx)
+	}
 	return err
 }
 
@@ -79,6 +83,9 @@ func (a *attempt) ready(ctx context.Context) error {
 	defer a.abandon()
 	select {
 	case err := <-a.prepared:
+		if err == nil && a.tenure.over() {
+			return errGivenUp
+		}
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -101,12 +108,7 @@ func (a *attempt) execute(ctx context.Context) outcome {
 	if o, ended := a.await(ctx); ended {
 		return o
 	}
-	m, err := a.material(ctx)
-	if err != nil {
-		return a.failure(err)
-	}
-	a.hide = mask.New(m.hidden()...)
-	spec, err := a.spec(m)
+	m, spec, err := a.input(ctx)
 	if err != nil {
 		return a.failure(err)
 	}
@@ -123,6 +125,20 @@ func (a *attempt) execute(ctx context.Context) outcome {
 	o.output = a.closeLogs(ctx, w, execution.Repeats(a.state.Fact, o.status))
 	o.output.Held = err == nil && res.Held
 	return o
+}
+
+// input is what the program is given. One that is held has it already.
+func (a *attempt) input(ctx context.Context) (m material, spec process.Spec, err error) {
+	if a.held != nil {
+		m, spec = a.held.material, a.held.spec
+	} else if m, err = a.material(ctx, a.fetch); err != nil {
+		return m, spec, err
+	}
+	a.hide = mask.New(m.hidden()...)
+	if a.held == nil {
+		spec, err = a.spec(m)
+	}
+	return m, spec, err
 }
 
 // await waits until the program can be started. It may be canceled or lost before.
@@ -262,13 +278,13 @@ func (a *attempt) spec(m material) (process.Spec, error) {
 	return process.Spec{Stdin: stdin, Extra: extra, Timeout: timeout, Grace: a.r.Grace, Kill: a.tenure.lost}, nil
 }
 
-// perform runs the program: in a process that has waited for it, or else in a new one.
+// perform runs the program: the one that is held, in a process that has waited for it, or else in a new one.
 func (a *attempt) perform(ctx context.Context, spec process.Spec, edition uint64) (process.Result, error) {
+	if a.held != nil {
+		return a.held.Run(ctx, a.work(spec, startCold))
+	}
 	if a.sit(edition) {
-		res, err := a.waiting.Run(ctx, process.Work{
-			Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Timeout: spec.Timeout, Grace: spec.Grace, Kill: spec.Kill,
-			Given: func() { a.begun(startWarm) },
-		})
+		res, err := a.waiting.Run(ctx, a.work(spec, startWarm))
 		if !errors.Is(err, process.ErrUnused) {
 			return res, err
 		}
@@ -277,15 +293,31 @@ func (a *attempt) perform(ctx context.Context, spec process.Spec, edition uint64
 			return process.Result{}, err
 		}
 	}
+	if err := a.arrange(&spec); err != nil {
+		return process.Result{}, err
+	}
+	spec.Started = func(int) { a.begun(startCold) }
+	return a.r.launcher.Run(ctx, spec)
+}
+
+// work is what a process is given that was started before.
+func (a *attempt) work(spec process.Spec, kind string) process.Work {
+	return process.Work{
+		Stdin: spec.Stdin, Stdout: spec.Stdout, Stderr: spec.Stderr, Timeout: spec.Timeout, Grace: spec.Grace, Kill: spec.Kill,
+		Given: func() { a.begun(kind) },
+	}
+}
+
+// arrange says how a new process is started, and gives it a user.
+func (a *attempt) arrange(spec *process.Spec) error {
 	policy, user, err := a.r.settle(a.seat, a.program)
 	if a.user = user; err != nil {
-		return process.Result{}, err
+		return err
 	}
 	p := a.r.machine.current().Program(a.program.command, a.identity())
 	spec.Path, spec.Args, spec.Env, spec.Dir, spec.Sandbox = p.Path, p.Args, p.Env, a.seat.dir, policy
 	spec.Environ = runtime.EnvResultFile + "=" + a.seat.resultFile()
-	spec.Started = func(int) { a.begun(startCold) }
-	return a.r.launcher.Run(ctx, spec)
+	return nil
 }
 
 // begun says that the program has begun.
@@ -333,8 +365,11 @@ func (a *attempt) variables(parameters json.RawMessage, secrets map[string]strin
 	return [][]byte{text}, err
 }
 
-// clear gives the seat and the pack back.
+// clear gives the seat and the pack back. A program that is held yet ends without having run.
 func (a *attempt) clear(ctx context.Context) {
+	if a.held != nil {
+		a.held.Discard()
+	}
 	if a.env != nil {
 		a.env.Release()
 	}

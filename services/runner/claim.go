@@ -71,7 +71,8 @@ func parseRun(data []byte) (streams.Run, error) {
 }
 
 // take reads the execution and claims it. What the process needs is prepared while the claim is under way, and may
-// take longer: a pack may have to be built first. The dispatch need not live that long, since the claim counts.
+// take longer: a pack may have to be built first. The dispatch need not live that long, since the claim counts. Where it
+// can, the process is started as well, up to its first instruction, and ends there when the claim is refused.
 func (r *Runner) take(ctx context.Context, run streams.Run, log *slog.Logger) (*attempt, error) {
 	held := r.currentTenure()
 	if held.over() {

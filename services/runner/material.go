@@ -28,8 +28,8 @@ func (m material) hidden() []string {
 	return slices.Concat(marker.Hidden(m.given.Declared), marker.Hidden(m.given.Parameters), marker.Hidden(m.given.Config))
 }
 
-// material gathers what the program is given, for an execution that is ours by now.
-func (a *attempt) material(ctx context.Context) (material, error) {
+// material gathers what the program is given, with the secrets that fetch gets.
+func (a *attempt) material(ctx context.Context, fetch fetch) (material, error) {
 	ref, err := pack.ParseRef(a.requested.Action)
 	if err != nil {
 		return material{}, &internalError{err}
@@ -44,7 +44,7 @@ func (a *attempt) material(ctx context.Context) (material, error) {
 		return material{}, &secretsError{err}
 	}
 	wanted.Parameters = marker.RefsOf(places)
-	m.given, err = a.fetch(ctx, func() secret.Wanted {
+	m.given, err = fetch(ctx, func() secret.Wanted {
 		set := a.r.configs.pack(ref.Pack)
 		m.config, m.edition = set.value, set.edition
 		places, _ := marker.InDocument(m.config) // what is wrong with it is found when it is resolved
@@ -71,6 +71,9 @@ func (m *material) resolve() (err error) {
 	m.config, err = marker.Resolve(m.config, m.given.Config)
 	return err
 }
+
+// fetch gets the values of what is wanted.
+type fetch func(ctx context.Context, wanted func() secret.Wanted) (secret.Given, error)
 
 // fetch gets the values of secrets, for an execution that is ours by now.
 func (a *attempt) fetch(ctx context.Context, wanted func() secret.Wanted) (secret.Given, error) {
