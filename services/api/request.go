@@ -38,7 +38,7 @@ func (s *Server) request(ctx context.Context, a *invocation.Action, r execution.
 	}
 	failpoint.Hit(failpoint.APISealed)
 	ask := s.facts.Request
-	if key == "" {
+	if key == "" || !known && r.Key == "" { // what its parameters choose a line for might be requested with others at the same time
 		ask = s.facts.RequestFresh
 	}
 	done, err := onBus(ctx, s, func(ctx context.Context) (execution.Requested, error) { return ask(ctx, r) })
