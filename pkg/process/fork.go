@@ -8,54 +8,54 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/attune/attune/pkg/sandbox"
 )
 
 // untraced is set where the system does not let a process be traced by the one that starts it.
 var untraced atomic.Bool
 
 // spawn starts the program on a thread that then waits for its end: the program is to die with the thread that forked
-// it, so this one stays for as long. The thread has put itself into the program's sandbox, if there is one.
+// it, so this one stays for as long. It is in the program's sandbox, if there is one, which the program inherits.
 func (r *run) spawn(attr *syscall.ProcAttr) error {
 	r.up = make(chan error, 1)
-	r.thread()(func() {
-		err := r.enter(attr)
-		if err == nil {
-			err = r.spawnHere(attr)
-		}
+	start := func() {
+		err := r.spawnHere(attr)
 		r.up <- err
 		if err == nil {
 			r.watch()
 		}
-	})
-	return <-r.up
-}
-
-// thread gives what runs a function in the background on a thread that it has for itself.
-func (r *run) thread() func(func()) {
-	if r.spec.Sandbox != nil {
-		return sandbox.Spend
 	}
-	return func(f func()) {
-		go func() {
-			runtime.LockOSThread() // the tracer is a thread
-			defer runtime.UnlockOSThread()
-			f()
-		}()
-	}
-}
-
-// enter puts the calling thread into the program's sandbox. The program inherits that.
-func (r *run) enter(attr *syscall.ProcAttr) error {
 	if r.spec.Sandbox == nil {
 		attr.Sys.Pdeathsig = syscall.SIGKILL
-		return nil
-	}
-	if err := r.l.sandbox.Enter(r.spec.Sandbox, r.room.inner(), attr); err != nil {
+		onThread(start)
+	} else if err := r.inside(attr, start); err != nil {
 		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
 	}
-	return nil
+	err := <-r.up
+	if errors.Is(err, unix.ENOMEM) && r.pid == 0 && r.room != nil && !r.room.stands() {
+		return unix.ESRCH // as a thread is told that enters a room whose first process has gone
+	}
+	return err
+}
+
+// onThread calls start in the background, on a thread that it has for itself.
+func onThread(start func()) {
+	go func() {
+		runtime.LockOSThread() // the tracer is a thread
+		defer runtime.UnlockOSThread()
+		start()
+	}()
+}
+
+// inside is onThread for a program with a sandbox.
+func (r *run) inside(attr *syscall.ProcAttr, start func()) error {
+	starter, err := r.starter()
+	if r.room == nil {
+		defer starter.Stop()
+	}
+	if err == nil {
+		starter.Go(r.spec.Sandbox, attr, start)
+	}
+	return err
 }
 
 // spawnHere starts a program and calls started before the program runs its first instruction, so that whatever it forks

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,10 @@ import (
 const (
 	// spareRooms is how many rooms are made in advance: to make one takes about as long as to start a program.
 	spareRooms = 4
-	// usedRooms is how many rooms wait that a program has left as it found them.
+	// usedRooms is how many rooms wait that a program has left as it found them. From manyRooms on one of them serves a
+	// program that its starter does not fit, rather than one that was made in advance.
 	usedRooms = 64
+	manyRooms = usedRooms / 2
 	// roomUses is how many programs have a room one after the other.
 	roomUses = 100
 )
@@ -35,18 +38,22 @@ type room struct {
 	mark mark // of its first process, and of the programs that come into it
 	uses int  // programs that had it
 	over bool // it was killed, and ends
+
+	starter *sandbox.Starter // of its programs; nil before the first
 }
 
 // rooms are those that wait for a program.
 type rooms struct {
 	spare   chan *room // made in advance
-	used    chan *room // left as they were found
 	taken   atomic.Bool
 	leaving *sync.WaitGroup // rooms that are being dissolved
+
+	mu   sync.Mutex // guards the field below
+	used []*room    // left as they were found, the longest ago first
 }
 
 func newRooms() *rooms {
-	return &rooms{spare: make(chan *room, spareRooms), used: make(chan *room, usedRooms), leaving: &sync.WaitGroup{}}
+	return &rooms{spare: make(chan *room, spareRooms), leaving: &sync.WaitGroup{}}
 }
 
 // prepareRooms keeps rooms ready.
@@ -113,7 +120,7 @@ func (l *Launcher) house(r *run) (err error) {
 	if r.spec.Sandbox.User == 0 || !l.sandbox.Rooms() {
 		return nil
 	}
-	if r.room, err = l.takeRoom(); err != nil {
+	if r.room, err = l.takeRoom(r.spec.Sandbox); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -125,10 +132,10 @@ func (l *Launcher) house(r *run) (err error) {
 }
 
 // takeRoom gives a room that waits and shows what rooms have to show by now, or a fresh one.
-func (l *Launcher) takeRoom() (*room, error) {
+func (l *Launcher) takeRoom(p *sandbox.Policy) (*room, error) {
 	l.rooms.taken.Store(true)
 	for {
-		r := l.rooms.next()
+		r := l.rooms.next(p)
 		if r == nil {
 			return l.newRoom()
 		}
@@ -139,19 +146,72 @@ func (l *Launcher) takeRoom() (*room, error) {
 	}
 }
 
-// next gives a room that waits, those first that were used; nil when none does.
-func (q *rooms) next() *room {
-	select {
-	case r := <-q.used:
+// next gives a room that waits, those first whose starter fits a policy; nil when none does.
+func (q *rooms) next(p *sandbox.Policy) *room {
+	if r := q.fitting(p); r != nil {
 		return r
-	default:
 	}
 	select {
 	case r := <-q.spare:
 		return r
 	default:
+		return q.oldest(0)
+	}
+}
+
+// fitting gives a used room whose starter fits, or any if there are many.
+func (q *rooms) fitting(p *sandbox.Policy) *room {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, r := range slices.Backward(q.used) {
+		if r.starter.Fits(p) {
+			q.used = slices.Delete(q.used, i, i+1)
+			return r
+		}
+	}
+	return q.cut(manyRooms)
+}
+
+// oldest gives the room that has waited for longest, where there are more than some.
+func (q *rooms) oldest(moreThan int) *room {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.cut(moreThan)
+}
+
+// cut is oldest for those who have mu.
+func (q *rooms) cut(moreThan int) *room {
+	if len(q.used) <= moreThan {
 		return nil
 	}
+	r := q.used[0]
+	q.used = slices.Delete(q.used, 0, 1)
+	return r
+}
+
+// keep has a used room wait, unless there are enough.
+func (q *rooms) keep(r *room) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.used) >= usedRooms {
+		return false
+	}
+	q.used = append(q.used, r)
+	return true
+}
+
+// starter gives a thread that is in the run's sandbox. That of a room stays with it for the next program.
+func (r *run) starter() (*sandbox.Starter, error) {
+	if r.room == nil {
+		return r.l.sandbox.NewStarter(r.spec.Sandbox, nil)
+	}
+	if r.room.starter.Fits(r.spec.Sandbox) {
+		return r.room.starter, nil
+	}
+	r.room.starter.Stop()
+	var err error
+	r.room.starter, err = r.l.sandbox.NewStarter(r.spec.Sandbox, r.room.Room)
+	return r.room.starter, err
 }
 
 // vacate gives back the room of a run that is over. One that was left as it was found waits for another program.
@@ -160,12 +220,8 @@ func (l *Launcher) vacate(r *run) {
 	if q == nil {
 		return
 	}
-	if q.uses++; q.uses < roomUses && r.leftNothing() {
-		select {
-		case l.rooms.used <- q:
-			return
-		default:
-		}
+	if q.uses++; q.uses < roomUses && r.leftNothing() && l.rooms.keep(q) {
+		return
 	}
 	l.leave(q)
 }
@@ -180,13 +236,8 @@ func (r *room) stands() bool { return !r.over && r.Holds(r.PID) }
 
 // thinRooms dissolves one of the used rooms when none was asked for since the last look.
 func (l *Launcher) thinRooms() {
-	if l.rooms.taken.Swap(false) {
-		return
-	}
-	select {
-	case r := <-l.rooms.used:
-		l.leave(r)
-	default:
+	if !l.rooms.taken.Swap(false) {
+		l.leave(l.rooms.oldest(0))
 	}
 }
 
@@ -195,6 +246,7 @@ func (l *Launcher) leave(r *room) {
 	if r == nil {
 		return
 	}
+	r.starter.Stop()
 	r.Kill()
 	l.rooms.leaving.Go(func() {
 		waitFor(r.PID, unix.WEXITED)
@@ -227,18 +279,10 @@ const releases = 500
 
 // dissolveRooms ends the spare ones and returns when all have gone.
 func (l *Launcher) dissolveRooms() {
-	for r := l.rooms.next(); r != nil; r = l.rooms.next() {
+	for r := l.rooms.next(nil); r != nil; r = l.rooms.next(nil) {
 		l.leave(r)
 	}
 	l.rooms.leaving.Wait()
-}
-
-// inner gives what the sandbox knows of.
-func (r *room) inner() *sandbox.Room {
-	if r == nil {
-		return nil
-	}
-	return r.Room
 }
 
 // holds tells whether a process is one of the room, but for the first.

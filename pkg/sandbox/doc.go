@@ -18,6 +18,6 @@
 // active on a machine is told by Features.
 //
 // How it is done: rights of this kind belong to threads, and are inherited by what a thread starts. So a thread takes
-// them from itself, starts the program, and ends. No program stands between, which makes a start cheap and leaves
-// errors, signals and exit statuses as they are.
+// them from itself, starts the program, and those after it that may do the same in the same room, and ends. No program
+// stands between, which makes a start cheap and leaves errors, signals and exit statuses as they are.
 package sandbox

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,18 +28,15 @@ func (p *Policy) Owner() uint32 {
 // private is the mask of permissions that files of programs are made with.
 const private = 0o077
 
-// Enter puts the calling thread under a policy, in a room if there is one, and completes how a program is to be
-// started by it. The thread must be one of Spend, and the program dies with it.
-func (s *Sandbox) Enter(p *Policy, room *Room, attr *syscall.ProcAttr) error {
+// enter puts the calling thread under a policy, in a room if there is one. The thread must be one of Spend.
+func (s *Sandbox) enter(p *Policy, room *Room) error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
-	attr.Sys.Pdeathsig = syscall.SIGKILL
 	if room != nil {
 		if err := room.enter(); err != nil {
 			return err
 		}
-		attr.Sys.Pdeathsig = deathInRoom
 	}
 	unix.Umask(private)
 	r, err := s.rules(p, room)
@@ -48,10 +44,10 @@ func (s *Sandbox) Enter(p *Policy, room *Room, attr *syscall.ProcAttr) error {
 		return err
 	}
 	defer r.close()
-	if p.User != 0 {
-		attr.Sys.Credential = &syscall.Credential{Uid: p.User, Gid: p.User}
-	} else if err := dropCapabilities(); err != nil {
-		return err
+	if p.User == 0 {
+		if err := dropCapabilities(); err != nil {
+			return err
+		}
 	}
 	return s.seal(r)
 }

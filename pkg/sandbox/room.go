@@ -152,9 +152,6 @@ func (r *Room) enter() error {
 	if err := unix.Setns(r.fd, namespacesOfRoom); err != nil {
 		return fmt.Errorf("enter room: %w", err)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
-		return fmt.Errorf("enter room: unshare: %w", err)
-	}
 	return nil
 }
 

@@ -93,37 +93,47 @@ func write(t testing.TB, file, text string) {
 // sh runs a script in the work folder and gives what it said.
 func (p *site) sh(t testing.TB, script string) string {
 	t.Helper()
+	starter, err := p.NewStarter(&p.policy, p.room)
+	defer starter.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.shBy(t, starter, &p.policy, script)
+}
+
+// shBy is sh by a starter, under a policy that fits it.
+func (p *site) shBy(t testing.TB, starter *Starter, policy *Policy, script string) string {
+	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = onThread(func() error {
-		pid, err := p.start(w, script)
-		if err == nil {
-			_, err = syscall.Wait4(pid, nil, 0, nil)
-		}
-		return err
-	})
+	pid, err := startBy(starter, policy, &syscall.ProcAttr{
+		Dir: p.work, Env: []string{"PATH=/usr/sbin:/usr/bin:/bin", "DATA=" + p.data},
+		Files: []uintptr{w.Fd(), w.Fd(), w.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
+	}, script)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = w.Close() // the program had its own
+	_ = w.Close() // the program has its own
 	var out bytes.Buffer
 	_, _ = out.ReadFrom(r)
 	_ = r.Close() // it was only read
+	if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
 	return strings.TrimSpace(out.String())
 }
 
-// start starts a script in the work folder, which dies with the calling thread.
-func (p *site) start(out *os.File, script string) (pid int, err error) {
-	attr := &syscall.ProcAttr{
-		Dir: p.work, Env: []string{"PATH=/usr/sbin:/usr/bin:/bin", "DATA=" + p.data},
-		Files: []uintptr{out.Fd(), out.Fd(), out.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true},
-	}
-	if err := p.Enter(&p.policy, p.room, attr); err != nil {
-		return 0, err
-	}
-	return syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, attr)
+// startBy has a starter start a script.
+func startBy(starter *Starter, p *Policy, attr *syscall.ProcAttr, script string) (pid int, err error) {
+	done := make(chan struct{})
+	starter.Go(p, attr, func() {
+		defer close(done)
+		pid, err = syscall.ForkExec("/bin/sh", []string{"sh", "-c", script}, attr)
+	})
+	<-done
+	return pid, err
 }
 
 // both are the two kinds of sandbox.
@@ -189,13 +199,14 @@ func TestAProgramDiesWithItsThread(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			p := open(t, users)
-			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			starter, err := p.NewStarter(&p.policy, p.room)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = null.Close() }() // it has nothing to flush
-			var pid int
-			if err := onThread(func() (err error) { pid, err = p.start(null, "sleep 1000"); return err }); err != nil {
+			attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Setsid: true}}
+			pid, err := startBy(starter, &p.policy, attr, "sleep 1000")
+			starter.Stop()
+			if err != nil {
 				t.Fatal(err)
 			}
 			var status syscall.WaitStatus

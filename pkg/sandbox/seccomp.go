@@ -27,8 +27,9 @@ var denied = append([]uintptr{
 // The flags of clone3 are in memory, where no filter sees them.
 var missing = []uintptr{unix.SYS_CLONE3, unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}
 
-// namespaces are the flags of clone that make one.
-const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER |
+// namespaces are the flags of clone that make one, but for CLONE_NEWIPC: a Starter gives it to each program. To a program
+// the kernel itself refuses it, with the same error, for it takes a capability that no program has or can get.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWUSER |
 	unix.CLONE_NEWPID | unix.CLONE_NEWNET
 
 // Where the kernel's seccomp_data has what.

@@ -1,0 +1,92 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestProgramsOfOneStarterShareNothing(t *testing.T) {
+	t.Parallel()
+	p := open(t, DefaultUsers)
+	starter, err := p.NewStarter(&p.policy, p.room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer starter.Stop()
+	const about = `echo $(id -u) $(readlink /proc/self/ns/ipc) $(umask)`
+	first := strings.Fields(p.shBy(t, starter, &p.policy, about))
+	other := p.policy
+	if other.User, err = p.TakeUser(); err != nil {
+		t.Fatal(err)
+	}
+	if !starter.Fits(&other) {
+		t.Fatal("another user does not fit")
+	}
+	second := strings.Fields(p.shBy(t, starter, &other, about))
+	if len(first) != 3 || len(second) != 3 || first[0] == second[0] || first[1] == second[1] || first[2] != second[2] {
+		t.Errorf("%v, then %v", first, second)
+	}
+}
+
+// The filter leaves this to the kernel, which asks for a capability.
+func TestWhoHasNoCapabilitiesMakesNoNamespaceOfSystemVObjects(t *testing.T) {
+	t.Parallel()
+	p := open(t, Range{})
+	starter, err := p.NewStarter(&p.policy, nil)
+	defer starter.Stop()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWIPC}}
+	if pid, err := startBy(starter, &p.policy, attr, "true"); !errors.Is(err, unix.EPERM) {
+		t.Errorf("%d, %v", pid, err)
+	}
+}
+
+func TestAStarterFitsItsPolicyAlone(t *testing.T) {
+	t.Parallel()
+	s := &Starter{policy: Policy{Read: []string{"/a"}, Write: []string{"/b"}, User: 1}}
+	for _, c := range []struct {
+		p    *Policy
+		want bool
+	}{
+		{&Policy{Read: []string{"/a"}, Write: []string{"/b"}, User: 2}, true},
+		{&Policy{Read: []string{"/a"}, Write: []string{"/b"}, User: 1, Limits: Limits{Processes: 3}}, true},
+		{&Policy{Read: []string{"/a"}, Write: []string{"/b"}}, false},
+		{&Policy{Read: []string{"/a"}, Write: []string{"/c"}, User: 1}, false},
+		{&Policy{Read: []string{"/a", "/c"}, Write: []string{"/b"}, User: 1}, false},
+		{&Policy{Write: []string{"/b"}, User: 1}, false},
+		{nil, false},
+	} {
+		if got := s.Fits(c.p); got != c.want {
+			t.Errorf("%+v: %t", c.p, got)
+		}
+	}
+	if (*Starter)(nil).Fits(&Policy{}) {
+		t.Error("no starter fits")
+	}
+}
+
+// Launchers tell by this error that the room has gone.
+func TestNothingStartsInARoomThatHasGone(t *testing.T) {
+	t.Parallel()
+	p := open(t, DefaultUsers)
+	starter, err := p.NewStarter(&p.policy, p.room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer starter.Stop()
+	p.room.Kill()
+	if err := unix.Waitid(unix.P_PID, p.room.PID, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Setsid: true}}
+	if pid, err := startBy(starter, &p.policy, attr, "true"); !errors.Is(err, unix.ENOMEM) {
+		t.Errorf("%d, %v", pid, err)
+	}
+}
