@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/attune/attune/pkg/execution"
@@ -70,14 +69,15 @@ func (s *Store) applyRows(ctx context.Context, b FactBatch, rows *factColumns) e
 
 // merged is what a batch says of one execution.
 type merged struct {
-	newest     FactAt
+	newest     *FactAt
 	parameters *string
 	seqs       []uint64
 }
 
 func mergeFacts(facts []FactAt) (*factColumns, error) {
 	byID := make(map[string]*merged, len(facts))
-	for _, f := range facts {
+	for i := range facts { // they are large
+		f := &facts[i]
 		m, ok := byID[f.ID]
 		if !ok {
 			m = &merged{newest: f}
@@ -87,7 +87,7 @@ func mergeFacts(facts []FactAt) (*factColumns, error) {
 			return nil, err
 		}
 	}
-	rows := &factColumns{}
+	rows := newFactColumns(len(byID))
 	for _, m := range byID {
 		if err := rows.add(m); err != nil {
 			return nil, err
@@ -96,16 +96,16 @@ func mergeFacts(facts []FactAt) (*factColumns, error) {
 	return rows, nil
 }
 
-func (m *merged) add(f FactAt) error {
+func (m *merged) add(f *FactAt) error {
 	m.seqs = append(m.seqs, f.Seq)
 	if f.Parameters != nil {
 		m.parameters = document(f.Parameters)
 	}
 	older, newer := m.newest, f
-	if isNewer(older.Fact, newer.Fact) {
+	if isNewer(&older.Fact, &newer.Fact) {
 		older, newer = newer, older
 	}
-	if !mayComeAfter(older.Fact, newer.Fact) {
+	if !mayComeAfter(&older.Fact, &newer.Fact) {
 		return fmt.Errorf("execution %s: %s (attempt %d) after %s (attempt %d): %w",
 			f.ID, newer.Status, newer.Attempt, older.Status, older.Attempt, ErrTransition)
 	}
@@ -114,7 +114,7 @@ func (m *merged) add(f FactAt) error {
 }
 
 // isNewer tells whether a is newer than b.
-func isNewer(a, b streams.Fact) bool {
+func isNewer(a, b *streams.Fact) bool {
 	if a.Attempt != b.Attempt {
 		return a.Attempt > b.Attempt
 	}
@@ -136,7 +136,7 @@ func rank(s streams.Status) int {
 }
 
 // mayComeAfter is what the trigger of the table says: the table of statuses with the steps in between left out.
-func mayComeAfter(older, newer streams.Fact) bool {
+func mayComeAfter(older, newer *streams.Fact) bool {
 	if newer.Attempt > older.Attempt {
 		return older.Status == streams.Requested || older.Status == streams.Running
 	}
@@ -170,6 +170,23 @@ type factColumns struct {
 	dropped                         []int64
 }
 
+// newFactColumns has room for so many rows: columns that grow row by row leave more behind than they hold.
+func newFactColumns(n int) *factColumns {
+	return &factColumns{
+		ids: room[string](n), actions: room[string](n), digests: room[string](n), statuses: room[string](n), attempts: room[int](n),
+		changed: room[time.Time](n), requested: room[time.Time](n), by: room[string](n), keys: room[string](n), limits: room[int](n),
+		pools: room[string](n), rules: room[*string](n), events: room[*string](n), retries: room[*string](n), hops: room[int](n),
+		parameters: room[*string](n), runners: room[string](n), started: room[*time.Time](n), ended: room[*time.Time](n),
+		codes: room[*int](n), signals: room[string](n), results: room[*string](n), classes: room[*string](n), messages: room[*string](n),
+		stdout: room[int64](n), stderr: room[int64](n), truncated: room[bool](n), held: room[bool](n), canceledBy: room[string](n),
+		priorities: room[string](n), notBefore: room[*time.Time](n), previous: room[string](n), terms: room[string](n),
+		seqs: room[string](n), logs: room[int64](n), stored: room[int64](n), incomplete: room[bool](n), settled: room[*time.Time](n),
+		dropped: room[int64](n),
+	}
+}
+
+func room[T any](n int) []T { return make([]T, 0, n) }
+
 func (c *factColumns) columns() []any {
 	return []any{
 		c.ids, c.actions, c.digests, c.statuses, c.attempts, c.changed, c.requested, c.by, c.keys, c.limits, c.pools,
@@ -181,12 +198,13 @@ func (c *factColumns) columns() []any {
 }
 
 func (c *factColumns) add(m *merged) error {
-	f := m.newest.Fact
+	f := &m.newest.Fact
 	if m.newest.Whole != nil {
-		var err error
-		if f, err = m.newest.Whole(); err != nil {
+		whole, err := m.newest.Whole()
+		if err != nil {
 			return fmt.Errorf("execution %s: %w: %w", m.newest.ID, ErrUnreadable, err)
 		}
+		f = &whole
 	}
 	c.addRequest(f)
 	c.parameters = append(c.parameters, m.parameters)
@@ -204,23 +222,30 @@ func (c *factColumns) add(m *merged) error {
 }
 
 // addTerms takes what the action said of admission and retries, and what became of earlier attempts.
-func (c *factColumns) addTerms(f streams.Fact) error {
-	previous, err := json.Marshal(append([]streams.Attempt{}, f.Previous...))
-	if err != nil {
-		return fmt.Errorf("execution %s: earlier attempts: %w", f.ID, err)
+func (c *factColumns) addTerms(f *streams.Fact) error {
+	previous, terms := "[]", "{}" // of most executions
+	if len(f.Previous) > 0 {
+		text, err := json.Marshal(f.Previous)
+		if err != nil {
+			return fmt.Errorf("execution %s: earlier attempts: %w", f.ID, err)
+		}
+		previous = string(text)
 	}
-	terms, err := json.Marshal(Terms{Admission: f.Admission, Retry: f.Retry})
-	if err != nil {
-		return fmt.Errorf("execution %s: terms: %w", f.ID, err)
+	if own := (Terms{Admission: f.Admission, Retry: f.Retry}); own != (Terms{}) {
+		text, err := json.Marshal(own)
+		if err != nil {
+			return fmt.Errorf("execution %s: terms: %w", f.ID, err)
+		}
+		terms = string(text)
 	}
-	c.previous = append(c.previous, string(previous))
-	c.terms = append(c.terms, string(terms))
+	c.previous = append(c.previous, previous)
+	c.terms = append(c.terms, terms)
 	c.notBefore = append(c.notBefore, f.NotBefore)
 	c.priorities = append(c.priorities, string(cmp.Or(f.Priority, streams.PriorityNormal)))
 	return nil
 }
 
-func (c *factColumns) addRequest(f streams.Fact) {
+func (c *factColumns) addRequest(f *streams.Fact) {
 	c.ids = append(c.ids, f.ID)
 	c.actions = append(c.actions, clean(f.Action))
 	c.digests = append(c.digests, clean(f.PackDigest))
@@ -236,15 +261,16 @@ func (c *factColumns) addRequest(f streams.Fact) {
 }
 
 // addEnd takes what only an ended execution has, and nothing of it from a fact that is not an end.
-func (c *factColumns) addEnd(f streams.Fact) {
-	end := streams.Fact{}
+func (c *factColumns) addEnd(f *streams.Fact) {
+	end := &streams.Fact{}
 	if execution.Final(f.Status) {
 		end = f
-		if end.EndedAt == nil {
-			end.EndedAt = &f.At
-		}
 	}
-	c.ended = append(c.ended, end.EndedAt)
+	ended := end.EndedAt
+	if ended == nil && end == f {
+		ended = &f.At
+	}
+	c.ended = append(c.ended, ended)
 	c.codes = append(c.codes, end.ExitCode)
 	c.signals = append(c.signals, clean(end.Signal))
 	c.results = append(c.results, document(end.Result))
@@ -273,7 +299,7 @@ func (c *factColumns) addOutput(o *streams.Output) {
 
 // settled is when an execution's log became all that it will be: at its end, unless its runner could not say that
 // the log is stored, because it is lost, gave up, or had no part in the end.
-func settled(f streams.Fact) *time.Time {
+func settled(f *streams.Fact) *time.Time {
 	ran := f.StartedAt != nil || f.Attempt > 1
 	switch {
 	case !execution.Final(f.Status), f.Status == streams.Lost, f.Output == nil && ran, f.Output != nil && f.Output.Incomplete:
@@ -285,7 +311,7 @@ func settled(f streams.Fact) *time.Time {
 }
 
 // started is when the attempt started. One that runs has, whatever its fact left out.
-func started(f streams.Fact) *time.Time {
+func started(f *streams.Fact) *time.Time {
 	if f.StartedAt == nil && execution.HoldsSlot(f.Status) {
 		return &f.At
 	}
@@ -296,9 +322,13 @@ func started(f streams.Fact) *time.Time {
 func array[T uint64 | int64](seqs []T) string {
 	sorted := slices.Clone(seqs)
 	slices.Sort(sorted)
-	text := make([]string, 0, len(sorted))
-	for _, s := range slices.Compact(sorted) {
-		text = append(text, strconv.FormatInt(int64(s), 10))
+	text := make([]byte, 0, 2+20*len(sorted))
+	text = append(text, '{')
+	for i, s := range slices.Compact(sorted) {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendInt(text, int64(s), 10)
 	}
-	return "{" + strings.Join(text, ",") + "}"
+	return string(append(text, '}'))
 }
