@@ -78,7 +78,8 @@ func Declared(o Options) []jetstream.StreamConfig {
 }
 
 // repaired is the persistence of streams whose loss at a power failure is repaired (RUNS: the leader
-// dispatches again; leases: they are taken anew) or bounded (LOGS). The server offers the faster mode to streams without replicas only.
+// dispatches again; leases: they are taken anew) or bounded (LOGS). The server offers the faster mode to streams without
+// replicas only.
 func repaired(o Options) jetstream.PersistModeType {
 	if o.Replicas > 1 {
 		return jetstream.DefaultPersistMode
