@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/expression"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/pkg/schema"
@@ -84,9 +85,8 @@ func (t *tester) event(trigger pack.Ref, e *pack.TestEvent) (map[string]any, err
 			return nil, fmt.Errorf("event.payload does not fit the trigger's schema, and would be rejected: %w", err)
 		}
 	}
-	return map[string]any{
-		"id": executionID, "trigger": trigger.String(), "time": time.Now().UTC().Round(time.Microsecond), "source": e.Source, "payload": payload,
-	}, nil
+	at := time.Now().UTC().Round(time.Microsecond)
+	return event.Event{ID: executionID, Trigger: trigger.String(), Time: at, Source: e.Source, Value: payload}.Variables(), nil
 }
 
 // show tells whether a rule matches an event and what it gives to its action.

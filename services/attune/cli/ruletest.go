@@ -12,6 +12,7 @@ import (
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/expression"
 	"github.com/attune/attune/pkg/invocation"
 	"github.com/attune/attune/pkg/pack"
@@ -247,9 +248,7 @@ func (r *readyRule) variables(e api.Event) (map[string]any, error) {
 			return nil, fmt.Errorf("the event is rejected: payload does not fit the trigger's schema: %w", err)
 		}
 	}
-	return map[string]any{
-		"id": e.ID, "trigger": e.Trigger, "time": e.Time.Round(time.Microsecond), "source": e.Source, "payload": value,
-	}, nil
+	return event.Event{ID: e.ID, Trigger: e.Trigger, Time: e.Time.Round(time.Microsecond), Source: e.Source, Value: value}.Variables(), nil
 }
 
 // render makes the parameters and checks that the action takes them.
