@@ -96,12 +96,17 @@ func (s *Server) pastEvent(ctx context.Context, id string) (out wire.Event, whol
 	case e.Asked == nil:
 		return out, e.RuleSet == "", nil
 	}
-	listed := make([]streams.RuleDecision, 0, len(e.Decisions))
-	for _, d := range e.Decisions {
-		listed = append(listed, streams.RuleDecision{Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action})
-	}
-	out.Decisions = decisions(ruleset.Complete(ctx, *e.Asked, listed, variables(e)))
+	out.Decisions = decisions(ruleset.Complete(ctx, *e.Asked, asListed(e.Decisions), variables(e)))
 	return out, len(e.Payload) > 0, nil
+}
+
+// asListed gives decisions of history as they were on the bus.
+func asListed(of []history.Decision) []streams.RuleDecision {
+	out := make([]streams.RuleDecision, 0, len(of))
+	for _, d := range of {
+		out = append(out, streams.RuleDecision{Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action})
+	}
+	return out
 }
 
 // variables is what the rules saw of an event; nil when its payload is not known.

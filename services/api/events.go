@@ -207,16 +207,10 @@ func (s *Server) listEvents(ctx context.Context, in *eventFilter) (*reply[wire.P
 
 // pastEvent gives what history knows of an event.
 func pastEvent(e history.Event) wire.Event {
-	out := wire.Event{
+	return wire.Event{
 		ID: e.ID, Trigger: e.Trigger, Status: e.Status, Reason: e.Reason, Payload: e.Payload, Source: e.Source, Time: e.Time,
-		ReceivedAt: e.ReceivedAt, DecidedAt: e.DecidedAt, Sequence: uint64(max(e.Seq, 0)),
+		ReceivedAt: e.ReceivedAt, DecidedAt: e.DecidedAt, Sequence: uint64(max(e.Seq, 0)), Decisions: decisions(asListed(e.Decisions)),
 	}
-	for _, d := range e.Decisions {
-		out.Decisions = append(out.Decisions, wire.Decision{
-			Rule: d.Rule, Outcome: d.Outcome, Reason: d.Reason, Execution: d.Execution, Action: d.Action,
-		})
-	}
-	return out
 }
 
 // liveEvent gives what the stream knows of an event, which is as it came.
