@@ -10,20 +10,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestProgramsOfOneStarterShareNothing(t *testing.T) {
-	t.Parallel()
-	p := open(t, DefaultUsers)
-	starter, err := p.NewStarter(&p.policy, p.room)
+// starterOf gives a starter under the policy of a site, which is stopped when the test ends.
+func starterOf(t *testing.T, p *site, room *Room) *Starter {
+	t.Helper()
+	s, err := p.NewStarter(&p.policy, room)
+	t.Cleanup(s.Stop)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer starter.Stop()
+	return s
+}
+
+func TestProgramsOfOneStarterShareNothing(t *testing.T) {
+	t.Parallel()
+	p := open(t, DefaultUsers)
+	starter := starterOf(t, p, p.room)
 	const about = `echo $(id -u) $(readlink /proc/self/ns/ipc) $(umask)`
 	first := strings.Fields(p.shBy(t, starter, &p.policy, about))
-	other := p.policy
-	if other.User, err = p.TakeUser(); err != nil {
+	user, err := p.TakeUser()
+	if err != nil {
 		t.Fatal(err)
 	}
+	other := p.policy
+	other.User = user
 	if !starter.Fits(&other) {
 		t.Fatal("another user does not fit")
 	}
@@ -37,11 +46,7 @@ func TestProgramsOfOneStarterShareNothing(t *testing.T) {
 func TestWhoHasNoCapabilitiesMakesNoNamespaceOfSystemVObjects(t *testing.T) {
 	t.Parallel()
 	p := open(t, Range{})
-	starter, err := p.NewStarter(&p.policy, nil)
-	defer starter.Stop()
-	if err != nil {
-		t.Fatal(err)
-	}
+	starter := starterOf(t, p, nil)
 	attr := &syscall.ProcAttr{Dir: "/", Env: os.Environ(), Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWIPC}}
 	if pid, err := startBy(starter, &p.policy, attr, "true"); !errors.Is(err, unix.EPERM) {
 		t.Errorf("%d, %v", pid, err)
@@ -76,11 +81,7 @@ func TestAStarterFitsItsPolicyAlone(t *testing.T) {
 func TestNothingStartsInARoomThatHasGone(t *testing.T) {
 	t.Parallel()
 	p := open(t, DefaultUsers)
-	starter, err := p.NewStarter(&p.policy, p.room)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer starter.Stop()
+	starter := starterOf(t, p, p.room)
 	p.room.Kill()
 	if err := unix.Waitid(unix.P_PID, p.room.PID, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
 		t.Fatal(err)
