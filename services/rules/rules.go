@@ -2,10 +2,10 @@
 //
 // It reads EVENTS in order, asks every enabled rule on the event's trigger, requests an execution for each
 // that matches, and records what was decided in DECISIONS: of rules that did not match only that they were asked (see
-// pkg/ruleset). One copy is active,
-// elected by a lease; another continues after the last recorded decision. It guarantees that every event gets
-// a decision, that executions are requested in the order of the events, and that an event decided twice (after
-// a crash, or by two copies for a moment) leads to one execution per rule: their ids derive from event and rule.
+// pkg/ruleset). One copy is active, elected by a lease; another continues after the last recorded decision. It
+// guarantees that every event gets a decision, that executions are requested in the order of the events, and that an
+// event decided twice (after a crash, or by two copies for a moment) leads to one execution per rule: their ids derive
+// from event and rule.
 // Of a rule with once_per one event of each window leads to an execution, the first that EVENTS received, however
 // late and however often its events are decided: windows are measured by the times of the stream, and what went
 // through is in the bucket ONCE before it is requested.

@@ -162,8 +162,11 @@ func (d *decisions) round(ctx context.Context) error {
 	}
 	d.addEvents("a hundred rules for each event", d.hundredth, alone)
 	batched, err := d.sites[0].decide(ctx, d.batched, bus.MaxBatch, triggerHundred)
+	if err != nil {
+		return err
+	}
 	d.addEvents(fmt.Sprintf("a hundred rules for each event, in batches of %d", bus.MaxBatch), d.batched, batched)
-	return err
+	return nil
 }
 
 // addEvents notes how n events fared.
