@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"github.com/attune/attune/streams"
@@ -189,6 +190,12 @@ func TestMarksAreReadAsTheyWereWritten(t *testing.T) {
 	got, err := readMarks(strings.NewReader(text))
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v: %s", err, cmp.Diff(want, got))
+	}
+	for written := range len(text) {
+		got, err := readMarks(strings.NewReader(text[:written]))
+		if lines := strings.Count(text[:written], "\n"); err != nil || !cmp.Equal(got, want[:lines], cmpopts.EquateEmpty()) {
+			t.Errorf("%d bytes of it: %v, %v", written, got, err)
+		}
 	}
 	for _, line := range []string{"", "stop 1 1 1 1", "start 1 1 1", "start one 1 1 1"} {
 		if _, err := ParseMark(line); !errors.Is(err, ErrLine) {

@@ -91,7 +91,8 @@ func ParseMark(line string) (Mark, error) {
 	return m, nil
 }
 
-// ReadMarks reads the file of a group. One that does not exist holds no marks.
+// ReadMarks reads the file of a group. One that does not exist holds no marks. A last line without its end is one
+// that is being written, which a file system may show in parts, and is left for the next reading.
 func ReadMarks(file string) ([]Mark, error) {
 	f, err := os.Open(file) //nolint:gosec // the caller's own file
 	if errors.Is(err, os.ErrNotExist) {
@@ -106,13 +107,18 @@ func ReadMarks(file string) ([]Mark, error) {
 
 func readMarks(r io.Reader) ([]Mark, error) {
 	var marks []Mark
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		m, err := ParseMark(lines.Text())
+	for lines := bufio.NewReader(r); ; {
+		line, err := lines.ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			return marks, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("marks: %w", err)
+		}
+		m, err := ParseMark(line)
 		if err != nil {
 			return nil, err
 		}
 		marks = append(marks, m)
 	}
-	return marks, lines.Err()
 }
