@@ -38,7 +38,7 @@ func (s *Store) ApplyEvents(ctx context.Context, events []Received) error {
 		c.add(e)
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := placeEvents(ctx, tx, c.ids, c.received); err != nil {
+		if err := placeEvents(ctx, tx, c.ids, c.received, true); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, query("apply_events"), c.columns()...)
@@ -149,7 +149,7 @@ func (s *Store) ApplyDecisions(ctx context.Context, decisions []streams.Decision
 		}
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		if err := placeEvents(ctx, tx, o.ids, o.received); err != nil {
+		if err := placeEvents(ctx, tx, o.ids, o.received, false); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, query("apply_outcomes"), o.columns()...); err != nil {

@@ -51,7 +51,8 @@ func (s *Store) ApplyFacts(ctx context.Context, b FactBatch, facts []FactAt) err
 }
 
 func (s *Store) applyRows(ctx context.Context, b FactBatch, rows *factColumns) error {
-	known, err := strays(ctx, s.pool, "stray_facts", rows.ids, rows.requested)
+	fresh := !slices.Contains(rows.parameters, nil) // each with its request
+	known, err := said{statement: "kept_executions", ids: rows.ids, at: rows.requested, fresh: fresh}.strays(ctx, s.pool)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,18 +22,24 @@ const (
 	skew = 24 * time.Hour
 )
 
-// span gives the time in which what has this id may be known, when it is now said to be of that time. An id of version
+// span is the time between two moments, with them.
+type span struct{ since, until time.Time }
+
+// spanOf gives the time in which what has this id may be known, when it is now said to be of that time. An id of version
 // 7 tells when it was made.
-func span(id string, at time.Time) (since, until time.Time) {
+func spanOf(id string, at time.Time) span {
 	made, ok := madeAt(id)
 	if !ok {
-		return at.Add(-memory), at.Add(memory)
+		return span{at.Add(-memory), at.Add(memory)}
 	}
 	if made.After(at) {
 		made, at = at, made
 	}
-	return made.Add(-skew), at.Add(skew)
+	return span{made.Add(-skew), at.Add(skew)}
 }
+
+// momentOf is the time that is said.
+func momentOf(_ string, at time.Time) span { return span{at, at} }
 
 // madeAt tells when an id of version 7 was made.
 func madeAt(id string) (time.Time, bool) {
@@ -48,21 +55,60 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// strays tells which of the ids are known under another time than the one that is said of them now.
-func strays(ctx context.Context, q querier, statement string, ids []string, at []time.Time) (known map[int]time.Time, err error) {
-	since, until := make([]time.Time, len(ids)), make([]time.Time, len(ids))
-	for i, id := range ids {
-		since[i], until[i] = span(id, at[i])
+// said is under which times things are kept, as it is said of them now.
+type said struct {
+	statement string // that looks for them: kept_events or kept_executions
+	ids       []string
+	at        []time.Time
+	fresh     bool // most of them are not known yet
+}
+
+// strays tells which of them are known under another time, and not under the one that is said.
+func (s said) strays(ctx context.Context, q querier) (known map[int]time.Time, err error) {
+	known, places := map[int]time.Time{}, make([]int, len(s.ids))
+	for i := range places {
+		places[i] = i
 	}
-	rows, err := q.Query(ctx, query(statement), ids, at, since, until)
+	within := []func(string, time.Time) span{momentOf, spanOf} // most are where they are said to be, which is found soon
+	if s.fresh {
+		within = within[1:]
+	}
+	for _, w := range within {
+		found, err := s.look(ctx, q, places, w)
+		if err != nil {
+			return nil, err
+		}
+		for i, at := range found {
+			if !at.Equal(s.at[i]) {
+				known[i] = at
+			}
+		}
+		places = slices.DeleteFunc(places, func(i int) bool { _, ok := found[i]; return ok })
+		if len(places) == 0 {
+			break
+		}
+	}
+	return known, nil
+}
+
+// look gives the times under which those at some places are known, as far as they are within a span of each.
+func (s said) look(ctx context.Context, q querier, places []int, within func(id string, at time.Time) span) (map[int]time.Time, error) {
+	n := len(places)
+	ids, at, since, until := room[string](n), room[time.Time](n), room[time.Time](n), room[time.Time](n)
+	for _, i := range places {
+		w := within(s.ids[i], s.at[i])
+		ids, at, since, until = append(ids, s.ids[i]), append(at, s.at[i]), append(since, w.since), append(until, w.until)
+	}
+	first, last := slices.MinFunc(since, time.Time.Compare), slices.MaxFunc(until, time.Time.Compare)
+	rows, err := q.Query(ctx, query(s.statement), ids, at, since, until, first, last)
 	if err != nil {
 		return nil, err
 	}
-	known = map[int]time.Time{}
-	var n int
+	known := make(map[int]time.Time, n)
+	var place int
 	var when time.Time
-	_, err = pgx.ForEachRow(rows, []any{&n, &when}, func() error {
-		known[n-1] = when.UTC()
+	_, err = pgx.ForEachRow(rows, []any{&place, &when}, func() error {
+		known[places[place-1]] = when.UTC()
 		return nil
 	})
 	return known, err
@@ -74,12 +120,12 @@ func strays(ctx context.Context, q querier, statement string, ids []string, at [
 const sqlEventsLock = "SELECT pg_advisory_xact_lock(hashtext('attune history events'))"
 
 // placeEvents gives the times under which those events are kept: of an event that is known the one that it has, or,
-// when that is later, the one that is said now, to which it moves.
-func placeEvents(ctx context.Context, tx pgx.Tx, ids []string, at []time.Time) error {
+// when that is later, the one that is said now, to which it moves. Fresh ones are mostly not known.
+func placeEvents(ctx context.Context, tx pgx.Tx, ids []string, at []time.Time, fresh bool) error {
 	if _, err := tx.Exec(ctx, sqlEventsLock); err != nil {
 		return err
 	}
-	known, err := strays(ctx, tx, "stray_events", ids, at)
+	known, err := said{statement: "kept_events", ids: ids, at: at, fresh: fresh}.strays(ctx, tx)
 	if err != nil {
 		return err
 	}
