@@ -91,24 +91,51 @@ func (b *bareBus) forkExec(ctx context.Context, program string, n int) (bareOutc
 	return bareOutcome{rate: float64(n) / time.Since(began).Seconds(), cost: ownUsage() + b.server.CPU() - before}, nil
 }
 
+// bareOutstanding is how many messages are published and not stored at most. The client gives up at 4,000.
+const bareOutstanding = 1000
+
 func (b *bareBus) publish(ctx context.Context, n int) error {
-	stored := make([]jetstream.PubAckFuture, n)
-	for i := range stored {
-		var err error
-		if stored[i], err = b.bus.JS.PublishAsync(bareSubject, []byte(`{}`)); err != nil {
-			return err
+	stored := make(chan jetstream.PubAckFuture, bareOutstanding)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		for range n {
+			select {
+			case one := <-stored:
+				if err := awaitStored(ctx, one); err != nil {
+					return err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
-	}
-	for _, one := range stored {
-		select {
-		case <-one.Ok():
-		case err := <-one.Err():
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
+		return nil
+	})
+	g.Go(func() error {
+		for range n {
+			one, err := b.bus.JS.PublishAsync(bareSubject, []byte(`{}`))
+			if err != nil {
+				return err
+			}
+			select {
+			case stored <- one:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
+		return nil
+	})
+	return g.Wait()
+}
+
+func awaitStored(ctx context.Context, one jetstream.PubAckFuture) error {
+	select {
+	case <-one.Ok():
+		return nil
+	case err := <-one.Err():
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }
 
 // workOff does the work of one message.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/attune/attune/pkg/config"
 	"github.com/attune/attune/pkg/logging"
+	"github.com/attune/attune/services/attune/parts"
 )
 
 // Command makes the command.
@@ -62,6 +63,7 @@ func run(c *cobra.Command, cfg config.Config, version string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrBad, err)
 	}
+	parts.Overcommit()
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from then on a signal does what it does to any process
