@@ -16,9 +16,10 @@ import (
 // time. It gives what CEL gives: what is compared are CEL's own values, and where the place is missing or holds what
 // the comparison is not made for, CEL decides.
 type shortcut struct {
-	at    path
-	text  func(s string) bool                // of a text, where the constant is one
-	holds func(v ref.Val) (fits, known bool) // of anything else
+	at     path
+	text   func(s string) bool                // of a text, where the constant is one
+	equals *string                            // the text that text wants, where it wants a certain one
+	holds  func(v ref.Val) (fits, known bool) // of anything else
 }
 
 // searches are CEL's functions of two texts that are strings' own.
@@ -58,7 +59,11 @@ func equalityOf(call ast.CallExpr) *shortcut {
 		return (types.Equal(v, constant) == types.True) != differs, true
 	}}
 	if text, ok := constant.(types.String); ok {
-		q.text = func(s string) bool { return (s == string(text)) != differs }
+		wanted := string(text)
+		q.text = func(s string) bool { return (s == wanted) != differs }
+		if !differs {
+			q.equals = &wanted
+		}
 	}
 	return q
 }

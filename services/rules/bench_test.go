@@ -49,6 +49,8 @@ func BenchmarkDecide(b *testing.B) {
 		{"1 rule that does not match", 1, 0, no, 0},
 		{"1 rule that matches", 1, 0, yes, 1},
 		{"100 rules that do not match", 100, 0, no, 0},
+		{"100 equalities that do not match", 100, 0, equal, 0},
+		{"10000 equalities that do not match", 10_000, 0, equal, 0},
 		{"1 rule that does not match among 10000", 1, 10_000, no, 0},
 	} {
 		b.Run(c.name, func(b *testing.B) {

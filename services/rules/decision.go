@@ -44,8 +44,9 @@ func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKno
 	if d.RuleSet, err = s.sets.name(t); err != nil {
 		return err
 	}
-	vars := ev.Variables()
-	for _, r := range t.rules {
+	vars, asked := ev.Variables(), t.asked()
+	for _, i := range asked.screen.Possible(vars) {
+		r := asked.rules[i]
 		rd, req := r.ask(ctx, ev, vars)
 		switch {
 		case ctx.Err() != nil:
@@ -103,10 +104,7 @@ func (r *rule) ask(ctx context.Context, ev event.Event, vars map[string]any) (st
 
 // evaluate gives the request of a rule that matches; nil for one that does not.
 func (r *rule) evaluate(ctx context.Context, vars map[string]any) (*execution.Request, error) {
-	switch {
-	case !r.Enabled:
-		return nil, nil //nolint:nilnil // see above
-	case r.broken != nil:
+	if r.broken != nil {
 		return nil, r.broken
 	}
 	if r.criteria != nil {

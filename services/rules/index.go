@@ -28,7 +28,15 @@ type trigger struct {
 	broken  error          // why the payload's schema cannot be used
 	rules   []*rule        // by pack and name
 
-	set func() (streams.RuleSet, error) // made when it is first asked for
+	// Made when they are first asked for:
+	asked func() asked
+	set   func() (streams.RuleSet, error)
+}
+
+// asked is those of a trigger's rules that are enabled. The screen's indexes are theirs.
+type asked struct {
+	rules  []*rule
+	screen *expression.Screen
 }
 
 // rule is a rule ready to decide. What could not be compiled is an error that every decision reports.
@@ -59,9 +67,27 @@ func newIndex(snap *definitions.Snapshot, old *index) *index {
 
 func compileTrigger(ref pack.Ref, t definitions.Trigger) *trigger {
 	out := &trigger{ref: ref}
-	out.set = sync.OnceValues(out.ruleSet)
+	out.asked, out.set = sync.OnceValue(out.enabled), sync.OnceValues(out.ruleSet)
 	out.payload, out.broken = compileSchema(t.Spec.Payload)
 	return out
+}
+
+// enabled is the trigger's rules as they are asked. One that is broken has something to say about every event.
+func (t *trigger) enabled() (a asked) {
+	var criteria []*expression.Criteria
+	for _, r := range t.rules {
+		switch {
+		case !r.Enabled:
+			continue
+		case r.broken != nil:
+			criteria = append(criteria, nil)
+		default:
+			criteria = append(criteria, r.criteria)
+		}
+		a.rules = append(a.rules, r)
+	}
+	a.screen = expression.NewScreen(criteria)
+	return a
 }
 
 // ruleSet is the trigger's rules as decisions name them.
