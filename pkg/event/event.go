@@ -97,8 +97,10 @@ func FromMessage(m Message) (Event, error) {
 }
 
 func id(m Message) string {
-	if given, err := uuid.Parse(m.Header.Get(streams.HeaderEventID)); err == nil {
-		return given.String()
+	if text := m.Header.Get(streams.HeaderEventID); text != "" {
+		if given, err := uuid.Parse(text); err == nil {
+			return given.String()
+		}
 	}
 	if ce := m.Header.Get("ce-id"); ce != "" {
 		return DeriveID("ce", m.Header.Get("ce-source"), ce)
@@ -116,8 +118,10 @@ func DeriveID(parts ...string) string {
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func eventTime(m Message) time.Time {
-	if t, err := time.Parse(time.RFC3339Nano, m.Header.Get("ce-time")); err == nil {
-		return t.UTC()
+	if text := m.Header.Get("ce-time"); text != "" {
+		if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+			return t.UTC()
+		}
 	}
 	return m.Time.UTC()
 }
@@ -133,7 +137,11 @@ func source(h nats.Header) string {
 }
 
 func hops(h nats.Header) int {
-	n, err := strconv.Atoi(h.Get(streams.HeaderHops))
+	text := h.Get(streams.HeaderHops)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
 		return 0
 	}

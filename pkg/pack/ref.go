@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -18,11 +17,28 @@ const DefaultPool = "default"
 // ErrBadRef is returned when a text is not of the form "pack.name".
 var ErrBadRef = errors.New("not of the form pack.name")
 
-var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,62}$`)
+// namePattern is what ValidName looks for, for messages.
+const namePattern = `^[a-z][a-z0-9_-]{0,62}$`
+
+// maxName bounds a name's length.
+const maxName = 63
 
 // ValidName tells whether s may name a pack, action, trigger, sensor or rule.
 // Action names may have inner dots in no case: a dot separates pack from name.
-func ValidName(s string) bool { return namePattern.MatchString(s) }
+// It is asked several times about each event, which is why it is no regular expression.
+func ValidName(s string) bool {
+	if s == "" || len(s) > maxName || !lower(s[0]) {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !lower(c) && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) bool { return c >= 'a' && c <= 'z' }
 
 // ParseRef reads "pack.name".
 func ParseRef(s string) (Ref, error) {
