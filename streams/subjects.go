@@ -83,7 +83,12 @@ func Token(s string) (string, error) {
 }
 
 func join(prefix string, tokens ...string) (string, error) {
+	size := len(prefix)
+	for _, t := range tokens {
+		size += 1 + len(t)
+	}
 	var b strings.Builder
+	b.Grow(size)
 	b.WriteString(prefix)
 	for _, t := range tokens {
 		if _, err := Token(t); err != nil {

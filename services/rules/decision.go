@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -182,7 +181,7 @@ func decisionMessage(d streams.Decision) (*nats.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decision about %s: %w", d.EventID, err)
 	}
-	data, err := json.Marshal(d)
+	data, err := d.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("decision about %s: encode: %w", d.EventID, err)
 	}
