@@ -74,9 +74,7 @@ func run(c *cobra.Command, cfg config.Config, name, version string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrBad, err)
 	}
-	if name == parts.Runner {
-		parts.Overcommit()
-	}
+	parts.Tune()
 	ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // from then on a signal does what it does to any process
