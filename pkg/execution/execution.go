@@ -209,9 +209,12 @@ func subjectOf(action, id string) (string, error) {
 
 // ParseFact reads a message of EXECUTIONS.
 func ParseFact(data []byte) (Fact, error) {
-	var f Fact
-	if err := json.Unmarshal(data, &f); err != nil {
-		return Fact{}, fmt.Errorf("parse fact: %w", err)
+	f, ok := readFact(data)
+	if !ok {
+		f = Fact{}
+		if err := json.Unmarshal(data, &f); err != nil {
+			return Fact{}, fmt.Errorf("parse fact: %w", err)
+		}
 	}
 	if f.Version < 1 || f.Version > streams.Version {
 		return Fact{}, fmt.Errorf("parse fact: version %d is not known", f.Version)

@@ -41,13 +41,8 @@ func parseRuling(m jetstream.Msg) (r ruling, err error) {
 		r.set, err = parseRuleSet(m)
 		return r, err
 	}
-	if err := json.Unmarshal(m.Data(), &r.decision); err != nil {
-		return r, fmt.Errorf("parse decision: %w", err)
-	}
-	if v := r.decision.Version; v < 1 || v > streams.Version {
-		return r, fmt.Errorf("parse decision: version %d is not known", v)
-	}
-	return r, nil
+	r.decision, err = parseDecision(m.Data())
+	return r, err
 }
 
 func parseRuleSet(m jetstream.Msg) (*streams.RuleSet, error) {
