@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/streams"
@@ -59,7 +60,7 @@ type eventColumns struct {
 	ids                         []string
 	seqs                        []int64
 	triggers, statuses, reasons []string
-	payloads                    []*string
+	payloads                    texts
 	raws                        [][]byte
 	sources                     []string
 	hops                        []int
@@ -73,7 +74,7 @@ func (c *eventColumns) columns() []any {
 func (c *eventColumns) add(e Received) {
 	status, raw, payload := streams.EventReceived, []byte(nil), document(e.Payload)
 	if e.Reason != "" {
-		status, raw, payload = streams.EventRejected, bounded(e.Raw), nil
+		status, raw, payload = streams.EventRejected, bounded(e.Raw), pgtype.Text{}
 	}
 	c.ids = append(c.ids, e.ID)
 	c.seqs = append(c.seqs, int64(e.Sequence))

@@ -32,6 +32,9 @@ func life(id string, seq uint64, statuses ...streams.Status) []history.FactAt {
 		RequestedAt: origin.Add(time.Duration(seq) * time.Second), RequestedBy: "api", Pool: "default", Parameters: json.RawMessage(`{"n":` + fmt.Sprint(seq) + `}`),
 	}
 	f.Admission, f.Retry = terms(seq)
+	if seq%2 == 1 { // what many executions have none of
+		f.Key, f.Limit, f.Hops, f.Rule, f.Event, f.RetryOf = "web1", 2, 1, "web.down", uuid.NewString(), uuid.NewString()
+	}
 	facts := []history.FactAt{{Fact: f, Seq: seq}}
 	for i, s := range statuses {
 		f = next(f, s)
@@ -79,6 +82,12 @@ func next(f streams.Fact, s streams.Status) streams.Fact {
 	} else if execution.Final(s) {
 		f.Error = &streams.Error{Class: streams.ClassInternal, Message: "m"}
 	}
+	if s == streams.Canceled {
+		f.By, f.Output.Held, f.Output.Incomplete = "admin", true, true
+	}
+	if s == streams.Failed {
+		f.Signal, f.Output.StderrBytes, f.Output.LogBytes, f.Output.StoredBytes = "KILL", 4, 5, 6
+	}
 	return f
 }
 
@@ -106,6 +115,7 @@ func TestFactsBecomeAnExecution(t *testing.T) {
 	for i, path := range [][]streams.Status{
 		{},
 		{streams.Running, streams.Succeeded},
+		{streams.Running, streams.Failed},
 		{streams.Running, streams.Requested},
 		{streams.Running, streams.Requested, streams.Canceled},
 		{streams.Running, streams.Requested, streams.Running, streams.Requested, streams.Running, streams.TimedOut},

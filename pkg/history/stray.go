@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Rows are kept by time, and their unique keys hold it: the time of a request or of an event's arrival. It is the same
@@ -94,12 +95,18 @@ func (s said) strays(ctx context.Context, q querier) (known map[int]time.Time, e
 // look gives the times under which those at some places are known, as far as they are within a span of each.
 func (s said) look(ctx context.Context, q querier, places []int, within func(id string, at time.Time) span) (map[int]time.Time, error) {
 	n := len(places)
-	ids, at, since, until := room[string](n), room[time.Time](n), room[time.Time](n), room[time.Time](n)
+	ids, at, since, until := room[pgtype.Text](n), room[pgtype.Timestamptz](n), room[pgtype.Timestamptz](n), room[pgtype.Timestamptz](n)
+	var first, last time.Time
 	for _, i := range places {
 		w := within(s.ids[i], s.at[i])
-		ids, at, since, until = append(ids, s.ids[i]), append(at, s.at[i]), append(since, w.since), append(until, w.until)
+		ids, at, since, until = append(ids, exactly(s.ids[i])), append(at, moment(s.at[i])), append(since, moment(w.since)), append(until, moment(w.until))
+		if len(ids) == 1 || w.since.Before(first) {
+			first = w.since
+		}
+		if len(ids) == 1 || w.until.After(last) {
+			last = w.until
+		}
 	}
-	first, last := slices.MinFunc(since, time.Time.Compare), slices.MaxFunc(until, time.Time.Compare)
 	rows, err := q.Query(ctx, query(s.statement), ids, at, since, until, first, last)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // clean gives text that PostgreSQL takes: it refuses NUL and what is not UTF-8.
@@ -23,13 +25,8 @@ func cleanNull(s string) *string {
 	return &s
 }
 
-// document gives a JSON value as text, or nil for none. A NUL cannot be in valid JSON; invalid UTF-8 can.
-func document(raw []byte) *string {
-	if len(raw) == 0 {
-		return nil
-	}
-	return cleanNull(string(raw))
-}
+// document gives a JSON value as text, or NULL for none. A NUL cannot be in valid JSON; invalid UTF-8 can.
+func document(raw []byte) pgtype.Text { return text(string(raw)) }
 
 // bounded gives the first bytes of what is kept only for people to look at.
 func bounded(data []byte) []byte {

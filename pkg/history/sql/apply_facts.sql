@@ -1,15 +1,18 @@
 -- A row becomes the newest of its facts, by attempt and then by rank; one of the same rank but another status
 -- is let through to the trigger, which refuses it. Parameters come from any requested fact. Which facts are
 -- still on the stream is the union of all, as long as the stream is the same one. Numbers come as bigint so that
--- it is the database that refuses those out of range.
+-- it is the database that refuses those out of range. What most executions have none of comes as NULL, so that columns of it
+-- alone need not come at all.
 INSERT INTO executions AS e (id, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
     rule, event_id, retry_of, hops, parameters, runner, started_at, ended_at, exit_code, signal, result, error_class, error_message,
     stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous, terms,
     log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes, announced_attempt, stream_epoch, fact_seqs)
-SELECT id::uuid, action, pack_digest, status, attempt, changed_at, requested_at, requested_by, key, slot_limit, pool,
-    rule, event_id::uuid, retry_of::uuid, hops, parameters::json, runner, started_at, ended_at, exit_code, signal, result::json,
-    error_class, error_message, stdout_bytes, stderr_bytes, output_truncated, output_held, canceled_by, priority, not_before, previous::json, terms::json,
-    log_bytes, stored_bytes, log_incomplete, log_settled_at, dropped_bytes,
+SELECT id::uuid, action, coalesce(pack_digest, ''), status, attempt, changed_at, requested_at, coalesce(requested_by, ''), coalesce(key, ''),
+    coalesce(slot_limit, 0), coalesce(pool, ''), rule, event_id::uuid, retry_of::uuid, coalesce(hops, 0), parameters::json, coalesce(runner, ''),
+    started_at, ended_at, exit_code, coalesce(signal, ''), result::json, error_class, error_message, coalesce(stdout_bytes, 0),
+    coalesce(stderr_bytes, 0), coalesce(output_truncated, false), coalesce(output_held, false), coalesce(canceled_by, ''),
+    coalesce(priority, 'normal'), not_before, coalesce(previous, '[]')::json, coalesce(terms, '{}')::json, coalesce(log_bytes, 0),
+    coalesce(stored_bytes, 0), coalesce(log_incomplete, false), log_settled_at, coalesce(dropped_bytes, 0),
     CASE WHEN ended_at IS NULL OR $40::boolean THEN 0 ELSE attempt END, $41::bigint, fact_seqs::bigint[]
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[], $8::text[], $9::text[],
     $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::bigint[], $16::text[], $17::text[], $18::timestamptz[],
