@@ -30,10 +30,14 @@ type lane[T any] struct {
 	apply  func(ctx context.Context, epoch int64, items []T) error
 }
 
-// entry is a message with what it says.
-type entry[T any] struct {
-	msg  jetstream.Msg
-	item T
+// entries are messages with what they say, each at the same place.
+type entries[T any] struct {
+	msgs  []jetstream.Msg
+	items []T
+}
+
+func (e entries[T]) part(from, to int) entries[T] {
+	return entries[T]{e.msgs[from:to], e.items[from:to]}
 }
 
 // refusal is a message that cannot become history, and why.
@@ -116,8 +120,8 @@ func conclude(m jetstream.Msg, rejected string) error {
 
 // project writes a batch and notes what cannot be written.
 func (l *lane[T]) project(ctx context.Context, epoch int64, batch []jetstream.Msg) ([]refusal, error) {
-	entries, refused := l.read(batch)
-	more, err := l.write(ctx, epoch, entries)
+	read, refused := l.read(batch)
+	more, err := l.write(ctx, epoch, read)
 	if err != nil {
 		return nil, err
 	}
@@ -125,41 +129,39 @@ func (l *lane[T]) project(ctx context.Context, epoch int64, batch []jetstream.Ms
 	return refused, l.reject(ctx, refused)
 }
 
-func (l *lane[T]) read(batch []jetstream.Msg) (entries []entry[T], refused []refusal) {
+func (l *lane[T]) read(batch []jetstream.Msg) (read entries[T], refused []refusal) {
+	read = entries[T]{make([]jetstream.Msg, 0, len(batch)), make([]T, 0, len(batch))} // they are large
 	for _, m := range batch {
 		item, err := l.parse(m)
 		if err != nil {
 			refused = append(refused, refusal{msg: m, why: err})
 			continue
 		}
-		entries = append(entries, entry[T]{msg: m, item: item})
+		read.msgs, read.items = append(read.msgs, m), append(read.items, item)
 	}
-	return entries, refused
+	return read, refused
 }
 
 // write writes all entries, and finds those that are refused by halving.
-func (l *lane[T]) write(ctx context.Context, epoch int64, entries []entry[T]) ([]refusal, error) {
-	if len(entries) == 0 {
+func (l *lane[T]) write(ctx context.Context, epoch int64, e entries[T]) ([]refusal, error) {
+	n := len(e.items)
+	if n == 0 {
 		return nil, nil
 	}
-	items := make([]T, 0, len(entries))
-	for _, e := range entries {
-		items = append(items, e.item)
-	}
-	err := l.insist(ctx, func(ctx context.Context) error { return l.apply(ctx, epoch, items) })
+	err := l.insist(ctx, func(ctx context.Context) error { return l.apply(ctx, epoch, e.items) })
 	switch {
 	case err == nil:
 		return nil, nil
 	case !history.IsRefusal(err):
 		return nil, err
-	case len(entries) == 1:
-		return []refusal{{msg: entries[0].msg, why: err}}, nil
+	case n == 1:
+		return []refusal{{msg: e.msgs[0], why: err}}, nil
 	}
-	first, err := l.write(ctx, epoch, entries[:len(entries)/2])
+	first, err := l.write(ctx, epoch, e.part(0, n/2))
 	if err != nil {
 		return nil, err
 	}
-	second, err := l.write(ctx, epoch, entries[len(entries)/2:])
+	second, err := l.write(ctx, epoch, e.part(n/2, n))
 	return append(first, second...), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,53 +68,54 @@ func (r *Recorder) sweepAll(ctx context.Context) error {
 	}
 }
 
-// deleteFacts deletes messages without waiting for the answer to each: that would cost more than all of the rest.
+// deleteFacts deletes messages, several at once: to wait for each would cost more than all of the rest.
 func (r *Recorder) deleteFacts(ctx context.Context, stream jetstream.Stream, left []history.Leftover) error {
 	conn := r.Bus.Conn
 	inbox := conn.NewInbox()
-	answers, err := conn.SubscribeSync(inbox + ".*")
+	answers := make(chan *nats.Msg, sweepers) // one that the subscription made itself would take half a megabyte
+	sub, err := conn.ChanSubscribe(inbox+".*", answers)
 	if err != nil {
 		return fmt.Errorf("delete facts: %w", err)
 	}
-	defer func() { _ = answers.Unsubscribe() }() // it ends with the connection in any case
-	asked := 0
+	defer func() { _ = sub.Unsubscribe() }() // it ends with the connection in any case
+	var seqs []int64
 	for _, l := range left {
-		for _, seq := range l.Seqs {
-			request := fmt.Appendf(nil, `{"seq":%d,"no_erase":true}`, seq)
+		seqs = append(seqs, l.Seqs...)
+	}
+	for some := range slices.Chunk(seqs, sweepers) { // together, for each that goes by itself is a write to the connection
+		for _, seq := range some {
+			request := append(strconv.AppendInt([]byte(`{"seq":`), seq, 10), `,"no_erase":true}`...)
 			if err := conn.PublishRequest(deleteSubject, inbox+"."+strconv.FormatInt(seq, 10), request); err != nil {
-				return fmt.Errorf("delete fact %d of execution %s: %w", seq, l.ID, err)
+				return fmt.Errorf("delete fact %d: %w", seq, err)
 			}
-			if asked++; asked < sweepers {
-				continue
-			}
+		}
+		for range some {
 			if err := awaitDeleted(ctx, stream, answers); err != nil {
 				return err
 			}
-			asked--
-		}
-	}
-	for range asked {
-		if err := awaitDeleted(ctx, stream, answers); err != nil {
-			return err
 		}
 	}
 	return nil
 }
 
 // awaitDeleted takes the next answer. Where that is not that the message is deleted it is deleted in the careful way.
-func awaitDeleted(ctx context.Context, stream jetstream.Stream, answers *nats.Subscription) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	m, err := answers.NextMsgWithContext(ctx)
-	if err != nil {
-		return fmt.Errorf("delete facts: %w", err)
+func awaitDeleted(ctx context.Context, stream jetstream.Stream, answers <-chan *nats.Msg) error {
+	late := time.NewTimer(attemptTimeout)
+	defer late.Stop()
+	var m *nats.Msg
+	select {
+	case m = <-answers:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-late.C:
+		return fmt.Errorf("delete facts: no answer within %s", attemptTimeout)
 	}
 	if bytes.Contains(m.Data, []byte(`"success":true`)) {
 		return nil
 	}
-	seq, err := strconv.ParseUint(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 10, 64)
+	seq, err := strconv.ParseInt(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:], 10, 64)
 	if err == nil {
-		err = deleteFact(ctx, stream, seq)
+		err = deleteFact(ctx, stream, uint64(seq))
 	}
 	if err != nil {
 		return fmt.Errorf("delete fact %d: %w", seq, err)
