@@ -11,6 +11,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
@@ -21,13 +22,6 @@ import (
 
 // maxBurst is how many events, and how many executions, are decided together when so many are at hand.
 const maxBurst = 100
-
-// Decisions wait for recordAfter to be recorded, or until they are recordFrom: the executions that they led to are about to
-// be claimed, and nobody waits for a decision as one waits for a start, so the disk is theirs first.
-const (
-	recordAfter = 5 * time.Millisecond
-	recordFrom  = 400
-)
 
 // decideAll decides every event after the last recorded decision, for ever.
 func (s *Service) decideAll(ctx context.Context) error {
@@ -110,18 +104,23 @@ func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
 	return f, nil
 }
 
-// decideFeed decides events in bursts: all that have arrived, one when events are rare. Up to catchUp they may
-// have been decided before by a copy that died. Decisions that were not recorded at the end are made again by
-// the next copy, to the same ids.
+// decideFeed decides events and records what was decided. Up to catchUp they may have been decided before by a copy that died.
+// Decisions that were not recorded at the end are made again by the next copy, to the same ids.
 func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error {
-	var unrecorded []decided
-	due := time.NewTimer(recordAfter)
-	due.Stop()
+	g, ctx := errgroup.WithContext(ctx)
+	u := newUnrecorded()
+	g.Go(func() error { return s.decideBursts(ctx, f, u, catchUp) })
+	g.Go(func() error { return s.recordAll(ctx, u.next) })
+	return g.Wait()
+}
+
+// decideBursts decides events in bursts: all that have arrived, one when events are rare.
+func (s *Service) decideBursts(ctx context.Context, f *feed, u *unrecorded, catchUp uint64) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case m := <-f.events:
+		case m := <-u.room(f.events):
 			b, err := s.gather(ctx, m, f, catchUp)
 			if err != nil {
 				return err
@@ -131,31 +130,14 @@ func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error
 				return err
 			}
 			failpoint.Hit(failpoint.RulesRequested)
-			if len(unrecorded) == 0 {
-				due.Reset(recordAfter)
-			}
-			if unrecorded = append(unrecorded, b.decisions...); len(unrecorded) < recordFrom {
-				continue
-			}
-		case <-due.C:
-		}
-		if err := s.recordAll(ctx, unrecorded); err != nil {
-			return err
-		}
-		failpoint.Hit(failpoint.RulesRecorded)
-		unrecorded = unrecorded[:0]
-		due.Stop()
-	}
-}
-
-// recordAll records decisions, however long that takes.
-func (s *Service) recordAll(ctx context.Context, ds []decided) error {
-	for part := range slices.Chunk(ds, recordFrom) {
-		if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, part) }); err != nil {
-			return err
+			u.add(b.decisions)
+		case <-u.due.C:
+			u.late = true
+		case u.ready() <- parcel{s.sets.pending, u.bursts}:
+			s.sets.handedOver(time.Now())
+			u.handedOver()
 		}
 	}
-	return nil
 }
 
 // burst is events that are decided together: their decisions, and the executions to request, both in the
@@ -186,7 +168,7 @@ type wanted struct {
 
 // gather decides an event and those that wait behind it.
 func (s *Service) gather(ctx context.Context, m jetstream.Msg, f *feed, catchUp uint64) (*burst, error) {
-	b := &burst{}
+	b := &burst{decisions: make([]decided, 0, min(1+len(f.events), maxBurst))}
 	for {
 		if err := s.decideMessage(ctx, b, m, catchUp); err != nil {
 			return nil, err

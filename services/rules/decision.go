@@ -3,12 +3,8 @@ package rules
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"time"
 	"unicode/utf8"
-
-	"github.com/cenkalti/backoff/v5"
-	"github.com/nats-io/nats.go"
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
@@ -149,44 +145,4 @@ func clip(s string) string {
 		cut--
 	}
 	return s[:cut] + " ..."
-}
-
-// record stores decisions in order, after the sets of rules that they name. When it fails in the middle it is repeated from
-// the start: history takes each decision, and each set, once.
-func (s *Service) record(ctx context.Context, ds []decided) error {
-	msgs, err := s.sets.messages(time.Now())
-	if err != nil {
-		return backoff.Permanent(err)
-	}
-	for _, d := range ds {
-		m, err := decisionMessage(d.Decision)
-		if err != nil {
-			return backoff.Permanent(err)
-		}
-		msgs = append(msgs, m)
-	}
-	if _, err := s.store.Publish(ctx, msgs...); err != nil {
-		return err
-	}
-	s.sets.recorded()
-	return nil
-}
-
-func decisionMessage(d streams.Decision) (*nats.Msg, error) {
-	ref, err := pack.ParseRef(d.Trigger)
-	if err != nil {
-		ref = pack.Ref{Pack: noTrigger, Name: noTrigger}
-	}
-	subject, err := streams.DecisionSubject(ref.Pack, ref.Name, d.EventID)
-	if err != nil {
-		return nil, fmt.Errorf("decision about %s: %w", d.EventID, err)
-	}
-	data, err := d.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("decision about %s: encode: %w", d.EventID, err)
-	}
-	m := nats.NewMsg(subject)
-	m.Data = data
-	m.Header.Set(streams.HeaderEventSeq, strconv.FormatUint(d.EventSeq, 10))
-	return m, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/bus"
@@ -334,6 +335,42 @@ func TestChangesOfTheActiveCopyKeepOrderAndLoseNothing(t *testing.T) {
 		}
 	}
 	checkQueueOrder(t, f, events)
+}
+
+// More events than are recorded together wait for a copy. Each gets one decision, in their order.
+func TestABacklogIsRecordedOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const batches = 4
+	for n := range batches {
+		msgs := make([]*nats.Msg, bus.MaxBatch)
+		for i := range msgs {
+			msgs[i] = &nats.Msg{Subject: []string{"attune.event.disks.full", "attune.event.disks.quiet", "attune.event.disks.none"}[(n+i)%3], Data: []byte(`{"host":"db2"}`)}
+		}
+		if _, err := f.PublishBatch(t.Context(), msgs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := f.start(t, "one")
+	for i := range batches * bus.MaxBatch {
+		if d := f.next(t); d.EventSeq != uint64(i+1) {
+			t.Fatalf("after %d decisions comes that about event %d", i, d.EventSeq)
+		}
+	}
+	stop()
+	s, err := f.JS.Stream(t.Context(), streams.Decisions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(streams.AllDecisions))
+	if err != nil || len(info.State.Subjects) != batches*bus.MaxBatch {
+		t.Fatalf("%d events have decisions: %v", len(info.State.Subjects), err)
+	}
+	for subject, n := range info.State.Subjects {
+		if n != 1 {
+			t.Errorf("%s has %d decisions", subject, n)
+		}
+	}
 }
 
 func checkQueueOrder(t *testing.T, f *fixture, want int) {

@@ -17,9 +17,10 @@ import (
 // history keeps sets by the time when they were last recorded.
 const setAgain = 24 * time.Hour
 
-// ruleSets are the sets of rules that decisions name, as far as they are recorded. One goroutine uses them.
+// ruleSets are the sets of rules that decisions name, as far as they are recorded before the next decision. The goroutine
+// that decides uses them.
 type ruleSets struct {
-	known   map[string]time.Time // when each was recorded
+	known   map[string]time.Time // when each was handed over
 	pending []streams.RuleSet    // to be recorded before the next decision
 }
 
@@ -43,29 +44,29 @@ func (s *ruleSets) name(t *trigger) (string, error) {
 	return set.ID, nil
 }
 
-// messages gives those that are to be recorded.
-func (s *ruleSets) messages(at time.Time) (msgs []*nats.Msg, err error) {
-	for i := range s.pending {
-		s.pending[i].At = at.UTC()
-		m, err := setMessage(s.pending[i])
+// handedOver notes that those that were pending are about to be recorded, before every decision that is yet to be.
+func (s *ruleSets) handedOver(at time.Time) {
+	if len(s.pending) == 0 {
+		return
+	}
+	maps.DeleteFunc(s.known, func(_ string, at time.Time) bool { return time.Since(at) >= setAgain })
+	for _, set := range s.pending {
+		s.known[set.ID] = at
+	}
+	s.pending = nil
+}
+
+// setMessages gives sets as they are recorded.
+func setMessages(sets []streams.RuleSet, at time.Time) (msgs []*nats.Msg, err error) {
+	for _, set := range sets {
+		set.At = at.UTC()
+		m, err := setMessage(set)
 		if err != nil {
 			return nil, err
 		}
 		msgs = append(msgs, m)
 	}
 	return msgs, nil
-}
-
-// recorded notes that they are.
-func (s *ruleSets) recorded() {
-	if len(s.pending) == 0 {
-		return
-	}
-	maps.DeleteFunc(s.known, func(_ string, at time.Time) bool { return time.Since(at) >= setAgain })
-	for _, set := range s.pending {
-		s.known[set.ID] = set.At
-	}
-	s.pending = nil
 }
 
 func setMessage(set streams.RuleSet) (*nats.Msg, error) {

@@ -24,7 +24,7 @@ func aTrigger(t *testing.T, name string) *trigger {
 
 func pending(t *testing.T, s *ruleSets) (ids []string) {
 	t.Helper()
-	msgs, err := s.messages(time.Now())
+	msgs, err := setMessages(s.pending, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +58,12 @@ func TestASetIsRecordedBeforeItIsNamedAndAgainEveryDay(t *testing.T) {
 		t.Errorf("to be recorded are %v, want %s and %s", got, a, b)
 	}
 	if got := pending(t, s); len(got) != 2 {
-		t.Errorf("not recorded yet, to be recorded are %v", got)
+		t.Errorf("not handed over yet, to be recorded are %v", got)
 	}
-	s.recorded()
+	s.handedOver(time.Now())
 	name(one)
 	if got := pending(t, s); len(got) != 0 {
-		t.Errorf("recorded, to be recorded are %v", got)
+		t.Errorf("handed over, to be recorded are %v", got)
 	}
 	s.known[a] = time.Now().Add(-setAgain)
 	name(one)
