@@ -15,6 +15,7 @@ type Options struct {
 	EventsMax int64         // bytes of EVENTS; new events are refused beyond; 0 means 2 GiB
 	EventsAge time.Duration // 0 means 7 days
 	LogsMax   int64         // bytes of live output; the oldest is dropped beyond; 0 means 1 GiB
+	Embedded  bool          // the server runs in the process of the services, and ends with it
 }
 
 // DedupWindow is how long EVENTS refuses a second event with the same Nats-Msg-Id.
@@ -78,8 +79,7 @@ func Declared(o Options) []jetstream.StreamConfig {
 }
 
 // repaired is the persistence of streams whose loss at a power failure is repaired (RUNS: the leader
-// dispatches again; leases: they are taken anew) or bounded (LOGS). The server offers the faster mode to streams without
-// replicas only.
+// dispatches again) or bounded (LOGS). The server offers the faster mode to streams without replicas only.
 func repaired(o Options) jetstream.PersistModeType {
 	if o.Replicas > 1 {
 		return jetstream.DefaultPersistMode
@@ -202,14 +202,19 @@ func ensureLeases(ctx context.Context, js jetstream.JetStream, c jetstream.KeyVa
 	return err
 }
 
-// leaseStream is the stream of the bucket of leases as ADR-8 wants it. What it forgets when the server's machine fails
-// is repaired: nobody can renew while the machine starts again, so that every lease is over by then, and is taken anew.
+// leaseStream is the stream of the bucket of leases as ADR-8 wants it. What an embedded server forgets at its death is
+// repaired: who held a lease died with it, or cannot renew until it is back, so that leases are taken anew. A server of
+// its own, which may die and come back while holders live, has to know what it said.
 func leaseStream(c jetstream.KeyValueConfig, o Options) jetstream.StreamConfig {
+	mode := jetstream.DefaultPersistMode
+	if o.Embedded {
+		mode = repaired(o)
+	}
 	return jetstream.StreamConfig{
 		Name: "KV_" + c.Bucket, Subjects: []string{"$KV." + c.Bucket + ".>"}, Description: c.Description,
 		MaxMsgsPerSubject: 1, MaxAge: c.TTL, Duplicates: c.TTL, AllowMsgTTL: true, SubjectDeleteMarkerTTL: c.LimitMarkerTTL,
 		Replicas: c.Replicas, Storage: jetstream.FileStorage, MaxBytes: -1, MaxMsgSize: -1, MaxMsgs: -1, MaxConsumers: -1,
-		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true, PersistMode: repaired(o),
+		Discard: jetstream.DiscardNew, AllowRollup: true, DenyDelete: true, AllowDirect: true, PersistMode: mode,
 	}
 }
 

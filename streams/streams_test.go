@@ -321,27 +321,31 @@ func TestBucketsOfEarlierInstallationsTakeBatches(t *testing.T) {
 	}
 }
 
-// Whoever has the library make the bucket gets the same one but for how soon it is on disk.
+// Whoever has the library make the bucket gets the same one but for how soon an embedded server has it on disk.
 func TestTheBucketOfLeasesIsTheLibrarysButForItsPersistence(t *testing.T) {
 	t.Parallel()
-	ctx, js := context.Background(), newJetStream(t)
-	if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	ours := leasesOf(t, js)
-	if err := js.DeleteKeyValue(ctx, streams.BucketLeases); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range streams.DeclaredBuckets(streams.Options{}) {
-		if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+	for _, embedded := range []bool{false, true} {
+		ctx, js := context.Background(), newJetStream(t)
+		if err := streams.Ensure(ctx, js, streams.Options{Embedded: embedded}); err != nil {
 			t.Fatal(err)
 		}
-	}
-	want := leasesOf(t, js)
-	want.PersistMode = jetstream.AsyncPersistMode
-	want.Metadata, ours.Metadata = nil, nil // what the server says of itself
-	if diff := cmp.Diff(want, ours); diff != "" {
-		t.Errorf("the bucket (-want +got):\n%s", diff)
+		ours := leasesOf(t, js)
+		if err := js.DeleteKeyValue(ctx, streams.BucketLeases); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range streams.DeclaredBuckets(streams.Options{}) {
+			if _, err := js.CreateOrUpdateKeyValue(ctx, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want := leasesOf(t, js)
+		if embedded {
+			want.PersistMode = jetstream.AsyncPersistMode
+		}
+		want.Metadata, ours.Metadata = nil, nil // what the server says of itself
+		if diff := cmp.Diff(want, ours); diff != "" {
+			t.Errorf("embedded %v: the bucket (-want +got):\n%s", embedded, diff)
+		}
 	}
 }
 
@@ -355,7 +359,7 @@ func TestABucketOfLeasesKeepsThePersistenceThatItHas(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if err := streams.Ensure(ctx, js, streams.Options{}); err != nil {
+			if err := streams.Ensure(ctx, js, streams.Options{Embedded: true}); err != nil {
 				t.Fatal(err)
 			}
 			if got := leasesOf(t, js).PersistMode; got != mode {

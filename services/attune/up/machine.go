@@ -201,6 +201,7 @@ func (m *machine) streamOptions() (streams.Options, error) {
 	if err != nil {
 		return o, err
 	}
+	o.Embedded = true
 	o.EventsMax = min(2<<30, volume/8)
 	o.LogsMax = min(1<<30, volume/16)
 	return o, nil
