@@ -8,11 +8,11 @@ package event
 import (
 	"cmp"
 	"context"
+	"crypto/sha1"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,6 +58,24 @@ type Event struct {
 // Variables is what expressions see of an event.
 func (e Event) Variables() map[string]any {
 	return map[string]any{"id": e.ID, "trigger": e.Trigger, "time": e.Time, "source": e.Source, "payload": e.Value}
+}
+
+// Variable is one of Variables, without the others.
+func (e Event) Variable(name string) (value any, ok bool) {
+	switch name {
+	case "payload":
+		return e.Value, true
+	case "source":
+		return e.Source, true
+	case "id":
+		return e.ID, true
+	case "trigger":
+		return e.Trigger, true
+	case "time":
+		return e.Time, true
+	default:
+		return nil, false
+	}
 }
 
 // namespace derives ids; it is random, made once for Attune, and never changes.
@@ -111,7 +129,25 @@ func id(m Message) string {
 // DeriveID gives the id that belongs to those parts for ever. Webhooks derive it from trigger and delivery id,
 // timers from trigger and tick: publishing such an event again is publishing the same event.
 func DeriveID(parts ...string) string {
-	return uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\x00"))).String()
+	name := append(make([]byte, 0, typicalName), namespace[:]...)
+	for i, part := range parts {
+		if i > 0 {
+			name = append(name, 0)
+		}
+		name = append(name, part...)
+	}
+	return uuidFrom(sha1.Sum(name)).String()
+}
+
+// typicalName is about what DeriveID takes the digest of, in bytes; what is longer takes memory of its own.
+const typicalName = 128
+
+// uuidFrom makes a UUID of version 5 of a digest, as uuid.NewSHA1 does, which takes memory for the digesting.
+func uuidFrom(sum [sha1.Size]byte) (u uuid.UUID) {
+	copy(u[:], sum[:])
+	u[6] = u[6]&0x0f | 5<<4
+	u[8] = u[8]&0x3f | 0x80
+	return u
 }
 
 // NewID gives the id of an event that nothing else names.

@@ -3,6 +3,9 @@ package event_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +40,33 @@ func TestPlainJSONWithoutHeadersIsAWholeEvent(t *testing.T) {
 	}
 	if _, err := uuid.Parse(e.ID); err != nil {
 		t.Errorf("id %q: %v", e.ID, err)
+	}
+}
+
+// Ids that were derived once are on the bus and in history.
+func TestDerivedIDsStayWhatTheyWere(t *testing.T) {
+	t.Parallel()
+	namespace := uuid.MustParse("c0a7d1de-5a50-4b0f-9a4e-3f1c8e4a7d52")
+	for _, parts := range [][]string{{}, {""}, {"", ""}, {"EVENTS", "7", "1700000000000000000"}, {"ce", "/disk", strings.Repeat("a", 300)}} {
+		want := uuid.NewSHA1(namespace, []byte(strings.Join(parts, "\x00"))).String()
+		if got := event.DeriveID(parts...); got != want {
+			t.Errorf("%q: %s, want %s", parts, got, want)
+		}
+	}
+}
+
+func TestAVariableIsThatOfVariables(t *testing.T) {
+	t.Parallel()
+	e, err := event.FromMessage(message(`{"host":"web1"}`, streams.HeaderSource, "test"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := e.Variables()
+	for _, name := range append(slices.Collect(maps.Keys(all)), "other") {
+		want, known := all[name]
+		if got, ok := e.Variable(name); ok != known || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %t, want %v, %t", name, got, ok, want, known)
+		}
 	}
 }
 

@@ -56,8 +56,9 @@ func (p *part) explain(event map[string]any) string {
 // missing is what a path gives that leads nowhere.
 type missing struct{}
 
-func (at path) in(event map[string]any) any {
-	var v any = event
+func (at path) in(event map[string]any) any { return at.from(event) }
+
+func (at path) from(v any) any {
 	for _, step := range at {
 		switch step := step.(type) {
 		case string:

@@ -71,18 +71,24 @@ func (p *screened) add(criteria int, q *shortcut) {
 	p.tests = append(p.tests, test{criteria, q.text})
 }
 
-// Possible gives the criteria that may fit an event, as indexes in ascending order.
-func (s *Screen) Possible(event map[string]any) []int {
+// Possible gives the criteria that may fit an event, as indexes in ascending order. variable gives the event's fields by
+// their names: few of them are asked for.
+func (s *Screen) Possible(variable func(name string) (any, bool)) []int {
 	found := slices.Clone(s.open)
 	for _, p := range s.places {
-		found = p.possible(event, found)
+		found = p.possible(variable, found)
 	}
 	slices.Sort(found)
 	return found
 }
 
-func (p *screened) possible(event map[string]any, found []int) []int {
-	text, ok := p.at.in(event).(string)
+func (p *screened) possible(variable func(name string) (any, bool), found []int) []int {
+	name, _ := p.at[0].(string)
+	field, ok := variable(name)
+	if !ok {
+		return append(found, p.all...)
+	}
+	text, ok := p.at[1:].from(field).(string)
 	if !ok {
 		return append(found, p.all...)
 	}

@@ -15,7 +15,7 @@ func TestScreen(t *testing.T) {
 		`event.payload.host == "web1"`, `event.payload.host == "web2"`, `"web1" == event.payload.host`, `event.payload.host == "web1" && event.payload.n > 3`,
 		`event.payload.n > 3 && event.payload.host == "web2"`, `event.payload.host != "web1"`, `event.payload.host.startsWith("web")`, `event.payload.host.endsWith("1") && event.payload["host"] == "web1"`,
 		`event.payload.state == "down" || event.payload.host == "web1"`, `event.payload.state == "down"`, `event.payload.n == 5`, `true`, `event.payload.missing == "x"`, `event.id.contains("e")`,
-		`event.payload.host == "web1" && event.payload.missing > 3`, `event.payload.list[0] == "web1"`, `event.payload.list["0"] == "web1"`,
+		`event.payload.host == "web1" && event.payload.missing > 3`, `event.payload.list[0] == "web1"`, `event.payload.list["0"] == "web1"`, `event["other"] == "web1"`,
 	}
 	all := []*Criteria{nil}
 	for _, source := range sources {
@@ -39,7 +39,7 @@ func TestScreen(t *testing.T) {
 		{nil, nil},
 	} {
 		event := map[string]any{"id": "event", "payload": c.payload}
-		possible := screen.Possible(event)
+		possible := screen.Possible(func(name string) (any, bool) { v, ok := event[name]; return v, ok })
 		if !slices.IsSorted(possible) || len(slices.Compact(slices.Clone(possible))) != len(possible) || !slices.Contains(possible, 0) {
 			t.Errorf("%v: possible are %v", c.payload, possible)
 		}

@@ -39,9 +39,19 @@ func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKno
 	if d.RuleSet, err = s.sets.name(t); err != nil {
 		return err
 	}
-	vars, asked := ev.Variables(), t.asked()
-	for _, i := range asked.screen.Possible(vars) {
-		r := asked.rules[i]
+	if possible := t.asked().possible(ev); len(possible) > 0 {
+		if err := s.askAll(ctx, b, &d, possible, ev, mayBeKnown); err != nil {
+			return err
+		}
+	}
+	b.decisions = append(b.decisions, d)
+	return nil
+}
+
+// askAll asks rules, and adds what they say to the decision that the burst gets next, and what they want to the burst.
+func (s *Service) askAll(ctx context.Context, b *burst, d *decided, rules []*rule, ev event.Event, mayBeKnown bool) error {
+	vars := ev.Variables()
+	for _, r := range rules {
 		rd, req := r.ask(ctx, ev, vars)
 		switch {
 		case ctx.Err() != nil:
@@ -58,7 +68,6 @@ func (s *Service) decide(ctx context.Context, b *burst, ev event.Event, mayBeKno
 			b.wanted = append(b.wanted, wanted{Request: *req, decision: len(b.decisions), rule: len(d.Rules) - 1, mayBeKnown: mayBeKnown})
 		}
 	}
-	b.decisions = append(b.decisions, d)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/attune/attune/pkg/definitions"
+	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/expression"
 	"github.com/attune/attune/pkg/invocation"
 	"github.com/attune/attune/pkg/pack"
@@ -88,6 +89,14 @@ func (t *trigger) enabled() (a asked) {
 	}
 	a.screen = expression.NewScreen(criteria)
 	return a
+}
+
+// possible gives those that may match an event.
+func (a asked) possible(ev event.Event) (rules []*rule) {
+	for _, i := range a.screen.Possible(ev.Variable) {
+		rules = append(rules, a.rules[i])
+	}
+	return rules
 }
 
 // ruleSet is the trigger's rules as decisions name them.
