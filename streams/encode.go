@@ -2,20 +2,22 @@ package streams
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
 
-// plainSize is about what a decision takes of which Encode knows the shape.
+// plainSize is about what a decision takes of which AppendTo knows the shape.
 const plainSize = 320
 
-// Encode gives the decision as JSON, as json.Marshal does. Most decisions say nothing of any rule; these are put together
-// here, in a fifth of the time.
-func (d Decision) Encode() ([]byte, error) {
+// AppendTo writes the decision after b as JSON, as json.Marshal does. Most decisions say nothing of any rule; these are put
+// together here, in a fifth of the time.
+func (d Decision) AppendTo(b []byte) ([]byte, error) {
 	if d.Reason != "" || len(d.Rules) > 0 || !plain(d.EventID, d.Trigger, string(d.Status), d.RuleSet) {
-		return json.Marshal(d)
+		data, err := json.Marshal(d)
+		return append(b, data...), err
 	}
-	b := append(make([]byte, 0, plainSize), `{"v":`...)
+	b = append(slices.Grow(b, plainSize), `{"v":`...)
 	b = strconv.AppendInt(b, int64(d.Version), 10)
 	b = append(append(b, `,"event_id":"`...), d.EventID...)
 	b = strconv.AppendUint(append(b, `","event_seq":`...), d.EventSeq, 10)

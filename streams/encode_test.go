@@ -9,8 +9,8 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-// FuzzDecisionEncode has decisions be on the bus what encoding/json makes of them, errors included.
-func FuzzDecisionEncode(f *testing.F) {
+// FuzzDecisionAppendTo has decisions be on the bus what encoding/json makes of them, errors included.
+func FuzzDecisionAppendTo(f *testing.F) {
 	const id, seconds = "0192a8d4-7a60-7b44-9f5e-0123456789ab", 1_700_000_000
 	for _, c := range []struct {
 		at, received         int64
@@ -42,23 +42,23 @@ func FuzzDecisionEncode(f *testing.F) {
 			d.Rules = []streams.RuleDecision{{Rule: "web.restart", Outcome: streams.Errored, Reason: reason}}
 		}
 		want, wantErr := json.Marshal(d)
-		got, err := d.Encode()
-		if string(got) != string(want) || (err == nil) != (wantErr == nil) {
+		got, err := d.AppendTo([]byte("before"))
+		if err == nil && string(got) != "before"+string(want) || (err == nil) != (wantErr == nil) {
 			t.Errorf("%s, %v\nencoding/json gives %s, %v", got, err, want, wantErr)
 		}
 	})
 }
 
-// A field that a decision gets has to be written by Encode too, and be in the test above.
-func TestDecisionEncodeKnowsEveryField(t *testing.T) {
+// A field that a decision gets has to be written by AppendTo too, and be in the test above.
+func TestDecisionAppendToKnowsEveryField(t *testing.T) {
 	t.Parallel()
 	if n := reflect.TypeFor[streams.Decision]().NumField(); n != 10 {
 		t.Errorf("a decision has %d fields", n)
 	}
 }
 
-// BenchmarkDecisionEncode writes a decision of rules that do not match, and one with a rule that does.
-func BenchmarkDecisionEncode(b *testing.B) {
+// BenchmarkDecisionAppendTo writes a decision of rules that do not match, and one with a rule that does.
+func BenchmarkDecisionAppendTo(b *testing.B) {
 	const id = "0192a8d4-7a60-7b44-9f5e-0123456789ab"
 	d := streams.Decision{
 		Version: streams.Version, EventID: id, EventSeq: 123_456, Trigger: "web.alert", At: time.Now().UTC(), ReceivedAt: time.Now().UTC(),
@@ -69,8 +69,10 @@ func BenchmarkDecisionEncode(b *testing.B) {
 	for name, d := range map[string]streams.Decision{"no rule": d, "one rule": matched} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
+			var data []byte
 			for b.Loop() {
-				if _, err := d.Encode(); err != nil {
+				var err error
+				if data, err = d.AppendTo(data[:0]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -73,6 +73,27 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkWrite writes a parcel of decisions that say nothing of any rule.
+func BenchmarkWrite(b *testing.B) {
+	const id = "0192a8d4-7a60-7b44-9f5e-0123456789ab"
+	bursts := make([][]decided, recordFrom/maxBurst)
+	for i := range bursts {
+		for range maxBurst {
+			ev := event.Event{ID: id, Trigger: "bench.asked", Sequence: 123_456, ReceivedAt: time.Now()}
+			d := decided{Decision: decision(ev, streams.EventDecided)}
+			d.RuleSet = id
+			bursts[i] = append(bursts[i], d)
+		}
+	}
+	var on sheets
+	b.ReportAllocs()
+	for b.Loop() {
+		if msgs, err := on.write(bursts); err != nil || len(msgs) != recordFrom {
+			b.Fatalf("%d messages: %v", len(msgs), err)
+		}
+	}
+}
+
 // BenchmarkIndex compiles a thousand rules, and again when one of them has changed.
 func BenchmarkIndex(b *testing.B) {
 	snap := manyRules(0, 1000, `event.payload.host == "nobody"`)

@@ -78,12 +78,13 @@ func (u *unrecorded) handedOver() {
 
 // recordAll records decisions in their order, however long that takes.
 func (s *Service) recordAll(ctx context.Context, next <-chan parcel) error {
+	var sheets sheets
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case p := <-next:
-			if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, p) }); err != nil {
+			if err := s.insist(ctx, "record decisions", func() error { return s.record(ctx, p, &sheets) }); err != nil {
 				return err
 			}
 			failpoint.Hit(failpoint.RulesRecorded)
@@ -93,12 +94,12 @@ func (s *Service) recordAll(ctx context.Context, next <-chan parcel) error {
 
 // record stores decisions in order, after the sets of rules that they name. When it fails in the middle it is repeated from
 // the start: history takes each decision, and each set, once.
-func (s *Service) record(ctx context.Context, p parcel) error {
+func (s *Service) record(ctx context.Context, p parcel, on *sheets) error {
 	sets, err := setMessages(p.sets, time.Now())
 	if err != nil {
 		return backoff.Permanent(err)
 	}
-	msgs, err := decisionMessages(p.bursts)
+	msgs, err := on.write(p.bursts)
 	if err != nil {
 		return backoff.Permanent(err)
 	}
@@ -111,34 +112,45 @@ func (s *Service) record(ctx context.Context, p parcel) error {
 	return err
 }
 
-func decisionMessages(bursts [][]decided) (msgs []*nats.Msg, err error) {
+// sheets are messages that are written anew for each parcel: the memory of hundreds is most of the garbage that recording
+// would make. A publish that has returned has copied them, unless its ctx has ended, and then they are not written again.
+type sheets []*nats.Msg
+
+// maxSheet is how much memory a message keeps for the next time, in bytes: decisions of many rules are rare.
+const maxSheet = 1 << 10
+
+// write writes decisions onto them.
+func (s *sheets) write(bursts [][]decided) ([]*nats.Msg, error) {
+	n := 0
 	for _, ds := range bursts {
-		for _, d := range ds {
-			m, err := decisionMessage(d.Decision)
-			if err != nil {
+		for i := range ds {
+			if n == len(*s) {
+				*s = append(*s, &nats.Msg{Header: nats.Header{}})
+			}
+			if err := write((*s)[n], &ds[i].Decision); err != nil {
 				return nil, err
 			}
-			msgs = append(msgs, m)
+			n++
 		}
 	}
-	return msgs, nil
+	return (*s)[:n], nil
 }
 
-func decisionMessage(d streams.Decision) (*nats.Msg, error) {
+func write(m *nats.Msg, d *streams.Decision) error {
 	ref, err := pack.ParseRef(d.Trigger)
 	if err != nil {
 		ref = pack.Ref{Pack: noTrigger, Name: noTrigger}
 	}
-	subject, err := streams.DecisionSubject(ref.Pack, ref.Name, d.EventID)
-	if err != nil {
-		return nil, fmt.Errorf("decision about %s: %w", d.EventID, err)
+	if m.Subject, err = streams.DecisionSubject(ref.Pack, ref.Name, d.EventID); err != nil {
+		return fmt.Errorf("decision about %s: %w", d.EventID, err)
 	}
-	data, err := d.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("decision about %s: encode: %w", d.EventID, err)
+	if cap(m.Data) > maxSheet {
+		m.Data = nil
 	}
-	m := nats.NewMsg(subject)
-	m.Data = data
+	if m.Data, err = d.AppendTo(m.Data[:0]); err != nil {
+		return fmt.Errorf("decision about %s: encode: %w", d.EventID, err)
+	}
+	clear(m.Header)
 	m.Header.Set(streams.HeaderEventSeq, strconv.FormatUint(d.EventSeq, 10))
-	return m, nil
+	return nil
 }
