@@ -128,25 +128,40 @@ func BenchmarkApplyFacts(b *testing.B) {
 	}
 }
 
-// BenchmarkApplyEvents records events, and what was decided about them.
+// BenchmarkApplyEvents records events, and what was decided about them: after them, and with them.
 func BenchmarkApplyEvents(b *testing.B) {
-	m := newMeter(b)
-	m.run(b, func(n int) func() error {
-		var events []history.Received
-		var decisions []streams.Decision
-		now := time.Now().UTC().Truncate(time.Microsecond)
-		for i := range batch {
-			e := received(derived(fmt.Sprint("event", n*batch+i)), uint64(i))
-			e.ReceivedAt = now
-			d := decision(e.ID, uint64(i), time.Hour)
-			d.ReceivedAt = now
-			events, decisions = append(events, e), append(decisions, d)
-		}
-		return func() error {
-			if err := m.s.ApplyEvents(context.Background(), events); err != nil {
+	for _, c := range []struct {
+		name  string
+		apply func(s *history.Store, events []history.Received, decisions []streams.Decision) error
+	}{
+		{"apart", func(s *history.Store, events []history.Received, decisions []streams.Decision) error {
+			if err := s.ApplyEvents(context.Background(), events, nil); err != nil {
 				return err
 			}
-			return m.s.ApplyDecisions(context.Background(), decisions)
-		}
-	})
+			return s.ApplyEvents(context.Background(), nil, decisions)
+		}},
+		{"together", func(s *history.Store, events []history.Received, decisions []streams.Decision) error {
+			return s.ApplyEvents(context.Background(), events, decisions)
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			m := newMeter(b)
+			m.run(b, func(n int) func() error {
+				events, decisions := decidedNow(n)
+				return func() error { return c.apply(m.s, events, decisions) }
+			})
+		})
+	}
+}
+
+func decidedNow(n int) (events []history.Received, decisions []streams.Decision) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	for i := range batch {
+		e := received(derived(fmt.Sprint("event", n*batch+i)), uint64(i))
+		e.ReceivedAt = now
+		d := decision(e.ID, uint64(i), time.Hour)
+		d.ReceivedAt = now
+		events, decisions = append(events, e), append(decisions, d)
+	}
+	return events, decisions
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,14 +43,14 @@ func TestAnEventShowsWhatEveryRuleDecided(t *testing.T) {
 	t.Parallel()
 	s, ctx := history.New(dbtest.New(t)), context.Background()
 	id := event.NewID()
-	if err := s.ApplyDecisions(ctx, []streams.Decision{decision(id, 2, time.Hour)}); err != nil {
+	if err := s.ApplyEvents(ctx, nil, []streams.Decision{decision(id, 2, time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	early, err := s.Event(ctx, id)
 	if err != nil || early.Status != streams.EventDecided || early.Payload != nil {
 		t.Errorf("before the event itself: %+v, %v", early, err)
 	}
-	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2)}); err != nil {
+	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2)}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Event(ctx, id)
@@ -85,7 +86,7 @@ func TestAnEventNamesTheRulesThatWereAsked(t *testing.T) {
 		Version: 1, EventID: id, EventSeq: 2, Trigger: "core.webhook", At: origin.Add(time.Hour), Status: streams.EventDecided, RuleSet: asked.ID,
 		Rules: []streams.RuleDecision{{Rule: "core.a", Outcome: streams.Errored, Reason: "no such key"}},
 	}
-	if err := s.ApplyDecisions(ctx, []streams.Decision{d}); err != nil {
+	if err := s.ApplyEvents(ctx, nil, []streams.Decision{d}); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := s.Event(ctx, id); err != nil || e.RuleSet != asked.ID || e.Asked != nil || len(e.Decisions) != 1 {
@@ -109,7 +110,7 @@ func TestAnEventNamesTheRulesThatWereAsked(t *testing.T) {
 
 	// Decided again, by rules that have changed: what one of them said before does not count any more.
 	d.At, d.Rules = d.At.Add(time.Minute), []streams.RuleDecision{{Rule: "core.b0", Outcome: streams.Errored, Reason: "no such key"}}
-	if err := s.ApplyDecisions(ctx, []streams.Decision{d}); err != nil {
+	if err := s.ApplyEvents(ctx, nil, []streams.Decision{d}); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := s.Event(ctx, id); err != nil || len(e.Decisions) != 1 || e.Decisions[0].Rule != "core.b0" {
@@ -129,7 +130,7 @@ type step struct {
 	decision *streams.Decision
 }
 
-// Any order, also between the two streams, and any duplicates: the same rows. Some events are published twice
+// Any order, also between the two streams, any duplicates and any cut into batches: the same rows. Some events are published twice
 // under one id, and some are decided twice.
 func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
 	t.Parallel()
@@ -159,18 +160,18 @@ func TestEventsAndDecisionsInAnyOrderGiveTheSameRows(t *testing.T) {
 				steps = append(steps, step{decision: &d})
 			}
 		}
-		want := eventsAfter(rt, s, steps)
+		want := eventsAfter(rt, s, steps, 1)
 		if len(steps) > 0 {
 			steps = append(steps, rapid.SliceOfN(rapid.SampledFrom(steps), 0, 4).Draw(rt, "duplicates")...)
 		}
-		got := eventsAfter(rt, s, rapid.Permutation(steps).Draw(rt, "order"))
+		got := eventsAfter(rt, s, rapid.Permutation(steps).Draw(rt, "order"), rapid.IntRange(1, 5).Draw(rt, "batch"))
 		if d := cmp.Diff(want, got); d != "" {
 			rt.Fatal(d)
 		}
 	})
 }
 
-func eventsAfter(t *rapid.T, s *history.Store, steps []step) (out []history.Event) {
+func eventsAfter(t *rapid.T, s *history.Store, steps []step, batch int) (out []history.Event) {
 	ctx := context.Background()
 	if err := s.Clear(ctx); err != nil {
 		t.Fatal(err)
@@ -178,14 +179,17 @@ func eventsAfter(t *rapid.T, s *history.Store, steps []step) (out []history.Even
 	if err := s.ApplyRuleSets(ctx, []streams.RuleSet{asked}); err != nil {
 		t.Fatal(err)
 	}
-	for _, st := range steps {
-		var err error
-		if st.event != nil {
-			err = s.ApplyEvents(ctx, []history.Received{*st.event})
-		} else {
-			err = s.ApplyDecisions(ctx, []streams.Decision{*st.decision})
+	for some := range slices.Chunk(steps, batch) {
+		var events []history.Received
+		var decisions []streams.Decision
+		for _, st := range some {
+			if st.event != nil {
+				events = append(events, *st.event)
+			} else {
+				decisions = append(decisions, *st.decision)
+			}
 		}
-		if err != nil {
+		if err := s.ApplyEvents(ctx, events, decisions); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -207,10 +211,10 @@ func TestOneBatchMayHoldAnEventSeveralTimes(t *testing.T) {
 	t.Parallel()
 	s, ctx := history.New(dbtest.New(t)), context.Background()
 	id := event.NewID()
-	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2), received(id, 1), received(id, 3)}); err != nil {
+	if err := s.ApplyEvents(ctx, []history.Received{received(id, 2), received(id, 1), received(id, 3)}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ApplyDecisions(ctx, []streams.Decision{decision(id, 1, 2*time.Minute), decision(id, 1, time.Minute)}); err != nil {
+	if err := s.ApplyEvents(ctx, nil, []streams.Decision{decision(id, 1, 2*time.Minute), decision(id, 1, time.Minute)}); err != nil {
 		t.Fatal(err)
 	}
 	e, err := s.Event(ctx, id)

@@ -49,7 +49,7 @@ func spread(t *testing.T, s *history.Store) (facts []history.FactAt, events []hi
 		events = append(events, e)
 	}
 	apply(t, s, facts...)
-	if err := s.ApplyEvents(t.Context(), events); err != nil {
+	if err := s.ApplyEvents(t.Context(), events, nil); err != nil {
 		t.Fatal(err)
 	}
 	return facts, events

@@ -92,7 +92,7 @@ func TestRowsThatNoPartitionTakesAreKept(t *testing.T) {
 		apply(t, s, f[1:]...)
 		e := received(event.NewID(), 1)
 		e.ReceivedAt = when
-		if err := s.ApplyEvents(t.Context(), []history.Received{e}); err != nil {
+		if err := s.ApplyEvents(t.Context(), []history.Received{e}, nil); err != nil {
 			t.Fatal(err)
 		}
 		times[f[0].ID] = when
@@ -188,9 +188,9 @@ func TestAnEventThatIsPublishedAgainKeepsItsRow(t *testing.T) {
 			var err error
 			switch i {
 			case 0, 1:
-				err = s.ApplyEvents(t.Context(), []history.Received{[]history.Received{first, second}[i]})
+				err = s.ApplyEvents(t.Context(), []history.Received{[]history.Received{first, second}[i]}, nil)
 			case 2, 3:
-				err = s.ApplyDecisions(t.Context(), []streams.Decision{[]streams.Decision{early, late}[i-2]})
+				err = s.ApplyEvents(t.Context(), nil, []streams.Decision{[]streams.Decision{early, late}[i-2]})
 			}
 			if err != nil {
 				t.Fatal(err)

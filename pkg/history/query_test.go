@@ -206,7 +206,7 @@ func TestListsLeaveLargeDocumentsOut(t *testing.T) {
 	apply(t, s, large...)
 	e := received(event.NewID(), 1)
 	e.Payload = large[0].Parameters
-	if err := s.ApplyEvents(ctx, []history.Received{e}); err != nil {
+	if err := s.ApplyEvents(ctx, []history.Received{e}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := pages(t, s, history.ExecutionFilter{}, 5)[0]; got.Parameters != nil {

@@ -16,15 +16,6 @@ func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// cleanNull is clean for columns where nothing is NULL.
-func cleanNull(s string) *string {
-	if s == "" {
-		return nil
-	}
-	s = clean(s)
-	return &s
-}
-
 // document gives a JSON value as text, or NULL for none. A NUL cannot be in valid JSON; invalid UTF-8 can.
 func document(raw []byte) pgtype.Text { return text(string(raw)) }
 

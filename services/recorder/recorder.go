@@ -108,19 +108,23 @@ func (r *Recorder) redefine(s *definitions.Snapshot) {
 }
 
 func (r *Recorder) lanes() (*lane[history.Received], *lane[ruling], *lane[history.FactAt]) {
+	both := &pairs{write: r.history.ApplyEvents}
 	events := &lane[history.Received]{
 		Recorder: r, stream: streams.Events, parse: parseEvent,
 		apply: func(ctx context.Context, _ int64, items []history.Received) error {
-			return r.history.ApplyEvents(ctx, items)
+			return both.applyEvents(ctx, items)
 		},
 	}
-	decisions := &lane[ruling]{Recorder: r, stream: streams.Decisions, parse: parseRuling, apply: r.applyRulings}
+	decisions := &lane[ruling]{
+		Recorder: r, stream: streams.Decisions, parse: parseRuling,
+		apply: func(ctx context.Context, _ int64, items []ruling) error { return r.applyRulings(ctx, both, items) },
+	}
 	facts := &lane[history.FactAt]{Recorder: r, stream: streams.Executions, parse: parseFact, apply: r.applyFacts}
 	return events, decisions, facts
 }
 
 // applyRulings records sets of rules before the decisions that name them.
-func (r *Recorder) applyRulings(ctx context.Context, _ int64, items []ruling) error {
+func (r *Recorder) applyRulings(ctx context.Context, both *pairs, items []ruling) error {
 	var sets []streams.RuleSet
 	decisions := make([]streams.Decision, 0, len(items))
 	for _, it := range items {
@@ -138,7 +142,7 @@ func (r *Recorder) applyRulings(ctx context.Context, _ int64, items []ruling) er
 	if len(decisions) == 0 {
 		return nil
 	}
-	return r.history.ApplyDecisions(ctx, decisions)
+	return both.applyDecisions(ctx, decisions)
 }
 
 func (r *Recorder) applyFacts(ctx context.Context, epoch int64, facts []history.FactAt) error {
