@@ -1,7 +1,7 @@
 // Package rules decides what happens about events.
 //
-// It reads EVENTS in order, asks every enabled rule on the event's trigger, requests an execution for each
-// that matches, and records what was decided in DECISIONS: of rules that did not match only that they were asked (see
+// It reads EVENTS in order, asks every enabled rule on the event's trigger that may match, requests an execution for
+// each that does, and records what was decided in DECISIONS: of rules that did not match only that they were asked (see
 // pkg/ruleset). One copy is active, elected by a lease; another continues after the last recorded decision. It
 // guarantees that every event gets a decision, that executions are requested in the order of the events, and that an
 // event decided twice (after a crash, or by two copies for a moment) leads to one execution per rule: their ids derive
