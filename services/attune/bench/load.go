@@ -17,8 +17,12 @@ const (
 	perExecution  = 200 * time.Millisecond
 )
 
-// settleTick is how often history is asked whether it has everything.
-const settleTick = 5 * time.Millisecond
+// settleTick is how often history is asked whether it has everything; but an answer is followed by a rest of so many times
+// as long as it took: over many rows it would keep a processor from what is being measured.
+const (
+	settleTick = 5 * time.Millisecond
+	settleRest = 9
+)
 
 // outcome is what a burst gave.
 type outcome struct {
@@ -126,10 +130,9 @@ const (
 // recorded waits until PostgreSQL has n of what a question counts. The recorder's acknowledgements are not enough: what
 // was seen on the bus may not be on its stream yet.
 func (in *instance) recorded(ctx context.Context, question string, since time.Time, n int) error {
-	look := time.NewTicker(settleTick)
-	defer look.Stop()
 	for {
 		var have int
+		asked := time.Now()
 		if err := in.history.db.QueryRow(ctx, question, since).Scan(&have); err != nil {
 			return fmt.Errorf("look into history: %w", err)
 		}
@@ -139,7 +142,7 @@ func (in *instance) recorded(ctx context.Context, question string, since time.Ti
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("history has %d of %d: %w", have, n, ctx.Err())
-		case <-look.C:
+		case <-time.After(max(settleTick, settleRest*time.Since(asked))):
 		}
 	}
 }

@@ -32,7 +32,12 @@ func (in *instance) openHistory(ctx context.Context) (*history, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := pgx.Connect(ctx, address)
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return nil, fmt.Errorf("address of the instance's database: %w", err)
+	}
+	config.RuntimeParams["max_parallel_workers_per_gather"] = "0" // what helpers take would count as the instance's
+	db, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the instance's database: %w", err)
 	}
