@@ -18,6 +18,7 @@ import (
 	"github.com/attune/attune/pkg/database"
 	"github.com/attune/attune/pkg/natsserver"
 	"github.com/attune/attune/services/attune/bench/figure"
+	"github.com/attune/attune/services/attune/parts"
 	"github.com/attune/attune/services/recorder"
 	"github.com/attune/attune/streams"
 )
@@ -42,6 +43,7 @@ func Part(ctx context.Context, args []string) error {
 	if err := json.Unmarshal([]byte(args[1]), &c); err != nil {
 		return err
 	}
+	parts.Tune() // as serve does
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	b, err := bus.Connect(ctx, bus.Config{URL: c.NATS, Name: "recorder"})
 	if err != nil {
