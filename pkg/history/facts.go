@@ -49,7 +49,7 @@ func (s *Store) ApplyFacts(ctx context.Context, b FactBatch, facts []FactAt) err
 
 func (s *Store) applyRows(ctx context.Context, b FactBatch, rows *factColumns) error {
 	fresh := !slices.Contains(rows.parameters, pgtype.Text{}) // each with its request
-	known, err := said{statement: "kept_executions", ids: rows.ids, at: rows.requested, fresh: fresh}.strays(ctx, s.pool)
+	known, err := said{what: "executions", ids: rows.ids, at: rows.requested, fresh: fresh}.strays(ctx, s.pool)
 	if err != nil {
 		return err
 	}

@@ -39,9 +39,6 @@ func spanOf(id string, at time.Time) span {
 	return span{made.Add(-skew), at.Add(skew)}
 }
 
-// momentOf is the time that is said.
-func momentOf(_ string, at time.Time) span { return span{at, at} }
-
 // madeAt tells when an id of version 7 was made.
 func madeAt(id string) (time.Time, bool) {
 	u, err := uuid.Parse(id)
@@ -58,10 +55,10 @@ type querier interface {
 
 // said is under which times things are kept, as it is said of them now.
 type said struct {
-	statement string // that looks for them: kept_events or kept_executions
-	ids       []string
-	at        []time.Time
-	fresh     bool // most of them are not known yet
+	what  string // events or executions
+	ids   []string
+	at    []time.Time
+	fresh bool // most of them are not known yet
 }
 
 // strays tells which of them are known under another time, and not under the one that is said.
@@ -70,44 +67,44 @@ func (s said) strays(ctx context.Context, q querier) (known map[int]time.Time, e
 	for i := range places {
 		places[i] = i
 	}
-	within := []func(string, time.Time) span{momentOf, spanOf} // most are where they are said to be, which is found soon
-	if s.fresh {
-		within = within[1:]
-	}
-	for _, w := range within {
-		found, err := s.look(ctx, q, places, w)
+	if !s.fresh { // most are where they are said to be, which is found soon
+		there, err := s.look(ctx, q, "known_", places, momentOf)
 		if err != nil {
 			return nil, err
 		}
-		for i, at := range found {
-			if !at.Equal(s.at[i]) {
-				known[i] = at
-			}
-		}
-		places = slices.DeleteFunc(places, func(i int) bool { _, ok := found[i]; return ok })
-		if len(places) == 0 {
-			break
+		places = slices.DeleteFunc(places, func(i int) bool { _, ok := there[i]; return ok })
+	}
+	if len(places) == 0 {
+		return known, nil
+	}
+	found, err := s.look(ctx, q, "kept_", places, spanOf)
+	if err != nil {
+		return nil, err
+	}
+	for i, at := range found {
+		if !at.Equal(s.at[i]) {
+			known[i] = at
 		}
 	}
 	return known, nil
 }
 
-// look gives the times under which those at some places are known, as far as they are within a span of each.
-func (s said) look(ctx context.Context, q querier, places []int, within func(id string, at time.Time) span) (map[int]time.Time, error) {
+// look gives the times under which those at some places are known, within the time that all of their spans take.
+func (s said) look(ctx context.Context, q querier, statement string, places []int, within func(id string, at time.Time) span) (map[int]time.Time, error) {
 	n := len(places)
-	ids, at, since, until := room[pgtype.Text](n), room[pgtype.Timestamptz](n), room[pgtype.Timestamptz](n), room[pgtype.Timestamptz](n)
-	var first, last time.Time
+	ids, at := room[pgtype.Text](n), room[pgtype.Timestamptz](n)
+	var all span
 	for _, i := range places {
+		ids, at = append(ids, exactly(s.ids[i])), append(at, moment(s.at[i]))
 		w := within(s.ids[i], s.at[i])
-		ids, at, since, until = append(ids, exactly(s.ids[i])), append(at, moment(s.at[i])), append(since, moment(w.since)), append(until, moment(w.until))
-		if len(ids) == 1 || w.since.Before(first) {
-			first = w.since
+		if len(ids) == 1 || w.since.Before(all.since) {
+			all.since = w.since
 		}
-		if len(ids) == 1 || w.until.After(last) {
-			last = w.until
+		if len(ids) == 1 || w.until.After(all.until) {
+			all.until = w.until
 		}
 	}
-	rows, err := q.Query(ctx, query(s.statement), ids, at, since, until, first, last)
+	rows, err := q.Query(ctx, query(statement+s.what), plannedAnew, ids, at, all.since, all.until)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +118,14 @@ func (s said) look(ctx context.Context, q querier, places []int, within func(id 
 	return known, err
 }
 
+// plannedAnew has a statement planned each time. The database keeps the plan of a prepared one when it looks no worse than
+// others, and one that was made for a partition with a thousand rows reads all of them for each id, also when they are a
+// hundred thousand.
+const plannedAnew = pgx.QueryExecModeCacheDescribe
+
+// momentOf is the time that is said, as a span.
+func momentOf(_ string, at time.Time) span { return span{at, at} }
+
 // sqlEventsLock makes those who write events, and what was decided about them, take turns: of two messages with one id
 // that come at the same moment the second is to see the first. Executions need no such thing. A second request of
 // one is on the bus only after everything of the first has left it, and that is long after it was recorded.
@@ -132,7 +137,7 @@ func placeEvents(ctx context.Context, tx pgx.Tx, ids []string, at []time.Time, f
 	if _, err := tx.Exec(ctx, sqlEventsLock); err != nil {
 		return err
 	}
-	known, err := said{statement: "kept_events", ids: ids, at: at, fresh: fresh}.strays(ctx, tx)
+	known, err := said{what: "events", ids: ids, at: at, fresh: fresh}.strays(ctx, tx)
 	if err != nil {
 		return err
 	}
