@@ -36,7 +36,8 @@ type session struct {
 	stream     jetstream.Stream
 	epoch      int64
 	consumer   jetstream.Consumer
-	last       int // messages in the batch before
+	last       int    // messages in the batch before
+	pending    uint64 // messages that waited behind its last one
 	conn       *nats.Conn
 	reconnects uint64 // of the connection, when the stream was last verified
 }
@@ -78,10 +79,11 @@ func (s *session) verify(ctx context.Context) error {
 // collect waits for a message and takes what comes within the linger. While there is load it takes what has come since
 // the batch before. At the end of ctx it gives what has arrived already, together with the error.
 func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error) {
-	defer func() { s.last = len(batch) }()
+	loaded, behind := s.last >= busyFrom, s.last == maxBatch || s.pending >= maxBatch
+	defer func() { s.last, s.pending = len(batch), pendingBehind(batch) }()
 	switch {
-	case s.last == maxBatch: // there is more
-	case s.last >= busyFrom:
+	case behind: // a whole batch waits already
+	case loaded:
 		lifecycle.Pause(ctx, busyLinger)
 	default:
 		batch, err = s.take(1, jetstream.FetchContext(ctx))
@@ -90,7 +92,7 @@ func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error
 		}
 		lifecycle.Pause(ctx, linger)
 	}
-	if err == nil && ctx.Err() == nil && (len(batch) > 0 || s.last >= busyFrom) {
+	if err == nil && ctx.Err() == nil && (len(batch) > 0 || loaded || behind) {
 		var more []jetstream.Msg
 		more, err = s.take(maxBatch-len(batch), jetstream.FetchMaxWait(burst), jetstream.FetchMaxBytes(maxBatchBytes))
 		batch = append(batch, more...)
@@ -99,6 +101,18 @@ func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error
 		err = context.Cause(ctx)
 	}
 	return batch, err
+}
+
+// pendingBehind tells how many messages waited for the consumer when the last of a batch left the server.
+func pendingBehind(batch []jetstream.Msg) uint64 {
+	if len(batch) == 0 {
+		return 0
+	}
+	meta, err := batch[len(batch)-1].Metadata()
+	if err != nil {
+		return 0
+	}
+	return meta.NumPending
 }
 
 // take asks for messages. That there are none is no error.
