@@ -95,36 +95,26 @@ func (b *bareBus) forkExec(ctx context.Context, program string, n int) (bareOutc
 const bareOutstanding = 1000
 
 func (b *bareBus) publish(ctx context.Context, n int) error {
-	stored := make(chan jetstream.PubAckFuture, bareOutstanding)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		for range n {
-			select {
-			case one := <-stored:
-				if err := awaitStored(ctx, one); err != nil {
-					return err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	})
-	g.Go(func() error {
-		for range n {
-			one, err := b.bus.JS.PublishAsync(bareSubject, []byte(`{}`))
-			if err != nil {
+	var outstanding []jetstream.PubAckFuture
+	for range n {
+		if len(outstanding) == bareOutstanding {
+			if err := awaitStored(ctx, outstanding[0]); err != nil {
 				return err
 			}
-			select {
-			case stored <- one:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			outstanding = outstanding[1:]
 		}
-		return nil
-	})
-	return g.Wait()
+		one, err := b.bus.JS.PublishAsync(bareSubject, []byte(`{}`))
+		if err != nil {
+			return err
+		}
+		outstanding = append(outstanding, one)
+	}
+	for _, one := range outstanding {
+		if err := awaitStored(ctx, one); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func awaitStored(ctx context.Context, one jetstream.PubAckFuture) error {
