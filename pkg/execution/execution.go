@@ -8,7 +8,6 @@ package execution
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/pack"
+	"github.com/attune/attune/pkg/plainjson"
 	"github.com/attune/attune/streams"
 )
 
@@ -209,12 +209,9 @@ func subjectOf(action, id string) (string, error) {
 
 // ParseFact reads a message of EXECUTIONS.
 func ParseFact(data []byte) (Fact, error) {
-	f, ok := readFact(data)
-	if !ok {
-		f = Fact{}
-		if err := json.Unmarshal(data, &f); err != nil {
-			return Fact{}, fmt.Errorf("parse fact: %w", err)
-		}
+	f, err := plainjson.Unmarshal(data, readFact)
+	if err != nil {
+		return Fact{}, fmt.Errorf("parse fact: %w", err)
 	}
 	if f.Version < 1 || f.Version > streams.Version {
 		return Fact{}, fmt.Errorf("parse fact: version %d is not known", f.Version)

@@ -3,7 +3,7 @@
 // encoding/json takes, and most of what services read of each other is such.
 //
 // It guarantees that what it reads is what encoding/json would have made of it. Of anything else it reads nothing: it
-// gives up, and whoever asked has encoding/json read the whole. So a message in another form costs time and no more.
+// gives up, and Unmarshal has encoding/json read the whole. So a message in another form costs time and no more.
 package plainjson
 
 import (
@@ -11,6 +11,17 @@ import (
 	"encoding/json"
 	"time"
 )
+
+// Unmarshal reads a message by a function that tells whether the message is in the plain form, and one that is not by
+// encoding/json, whose errors it returns.
+func Unmarshal[T any](data []byte, plain func(data []byte) (T, bool)) (T, error) {
+	if v, ok := plain(data); ok {
+		return v, nil
+	}
+	var v T
+	err := json.Unmarshal(data, &v)
+	return v, err
+}
 
 // Reader reads one message. After it has given up its methods give zero values.
 type Reader struct {

@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/attune/attune/pkg/plainjson"
@@ -9,12 +8,9 @@ import (
 )
 
 func parseDecision(data []byte) (streams.Decision, error) {
-	d, ok := readDecision(data)
-	if !ok {
-		d = streams.Decision{}
-		if err := json.Unmarshal(data, &d); err != nil {
-			return d, fmt.Errorf("parse decision: %w", err)
-		}
+	d, err := plainjson.Unmarshal(data, readDecision)
+	if err != nil {
+		return d, fmt.Errorf("parse decision: %w", err)
 	}
 	if d.Version < 1 || d.Version > streams.Version {
 		return d, fmt.Errorf("parse decision: version %d is not known", d.Version)
