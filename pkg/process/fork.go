@@ -13,15 +13,19 @@ import (
 // untraced is set where the system does not let a process be traced by the one that starts it.
 var untraced atomic.Bool
 
-// spawn starts the program on a thread that then waits for its end: the program is to die with the thread that forked
-// it, so this one stays for as long. It is in the program's sandbox, if there is one, which the program inherits.
+// spawn starts the program on a thread that outlives it: the program is to die with the thread that forked it. It is in
+// the program's sandbox, if there is one, which the program inherits.
 func (r *run) spawn(attr *syscall.ProcAttr) error {
 	r.up = make(chan error, 1)
 	start := func() {
 		err := r.spawnHere(attr)
 		r.up <- err
-		if err == nil {
-			r.watch()
+		if err != nil {
+			return
+		}
+		go r.watch()
+		if r.room == nil { // that of a room stays with it
+			<-r.exited
 		}
 	}
 	if r.spec.Sandbox == nil {
@@ -120,14 +124,4 @@ func forkExec(s Spec, attr *syscall.ProcAttr) (pid int, err error) {
 		time.Sleep(time.Millisecond << try) //nolint:forbidigo // a concurrent fork's child holds the file until its exec; nothing tells when
 	}
 	return pid, err
-}
-
-// waitFor waits until a child has changed its state, and leaves the change for others to take.
-func waitFor(pid, change int) {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, change|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
 }

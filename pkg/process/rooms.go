@@ -232,7 +232,7 @@ func (r *run) leftNothing() bool {
 }
 
 // stands tells whether the room's first process, and with it the room, is still there.
-func (r *room) stands() bool { return !r.over && r.Holds(r.PID) }
+func (r *room) stands() bool { return !r.over && r.Stands() }
 
 // thinRooms dissolves one of the used rooms when none was asked for since the last look.
 func (l *Launcher) thinRooms() {

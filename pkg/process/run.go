@@ -77,6 +77,7 @@ type run struct {
 	room   *room // nil: it has none of its own
 	group  *sandbox.Group
 	pid    int
+	fd     int           // of the first process, until watch has it; -1 where the kernel gives none
 	let    chan bool     // whether a held program may go on, or has been killed; nil: it is not held
 	up     chan error    // gets what became of the start; of a held program, besides and before, nil when it stands
 	exited chan struct{} // closed when the first process has ended; it is not reaped yet
@@ -132,7 +133,7 @@ func (r *run) start(open func(Spec) (*pipes, error)) (err error) {
 		return &SpawnError{Class: Isolation, Path: r.spec.Path, Err: err}
 	}
 	attr := &syscall.ProcAttr{
-		Dir: r.spec.Dir, Env: r.spec.Env, Files: r.pipes.files(), Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: r.spec.Dir, Env: r.spec.Env, Files: r.pipes.files(), Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &r.fd},
 	}
 	if err := r.launch(attr); err != nil {
 		r.pipes.abandon()
@@ -184,13 +185,6 @@ func (r *run) limit() {
 	if r.spec.Sandbox != nil {
 		r.group = r.l.sandbox.Bound(r.spec.Sandbox, r.pid)
 	}
-}
-
-// watch notices the end of the first process without reaping it: until then its number is its own, so
-// signals to its group reach nobody else.
-func (r *run) watch() {
-	waitFor(r.pid, unix.WEXITED)
-	close(r.exited)
 }
 
 // await returns when the first process has ended, and tells it to when it must.

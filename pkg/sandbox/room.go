@@ -179,6 +179,19 @@ func listShared(root string) (all [][]string) {
 	return all
 }
 
+// Stands tells whether the room's first process, and with it the room, is still there.
+func (r *Room) Stands() bool { return !Ended(r.fd) }
+
+// Ended tells whether the process of a descriptor of one (pidfd_open(2)) has ended, reaped or not.
+func Ended(pidfd int) bool {
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0) //nolint:gosec // descriptors are small
+		if !errors.Is(err, unix.EINTR) {
+			return n != 0 || err != nil
+		}
+	}
+}
+
 // Holds tells whether a process is in the room.
 func (r *Room) Holds(pid int) bool { return r.id != 0 && processesOf(pid) == r.id }
 
