@@ -52,10 +52,10 @@ func (a *attempt) begin(ctx context.Context) {
 	a.prepared = make(chan error, 1)
 	done := make(chan struct{})
 	a.abandon = func() { cancel(); <-done }
-	go func() {
+	a.r.hands.do(func() {
 		defer close(done)
 		a.prepared <- a.prepare(ctx)
-	}()
+	})
 }
 
 // prepare fails with what the execution then fails of.

@@ -150,7 +150,9 @@ func (q *intake) receive(work context.Context, m *nats.Msg) error {
 	if !q.r.slots.take() {
 		return m.Nak()
 	}
-	q.r.runs.Go(func() {
+	q.r.runs.Add(1)
+	q.r.hands.do(func() {
+		defer q.r.runs.Done()
 		q.r.running.Add(1)
 		defer func() { q.r.running.Add(-1); q.r.slots.leave() }()
 		q.r.handle(work, m)

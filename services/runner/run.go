@@ -51,6 +51,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.log.InfoContext(ctx, "runner started", slog.Int("slots", r.Slots), slog.String("pool", r.Pool), slog.String("isolation", sandbox.Summary(r.sandbox.Features())), slog.Any("runtimes", r.machine.runtimes()))
 	err = r.work(ctx, work)
 	r.drain(work, kill)
+	r.hands.dismiss()
 	return err
 }
 

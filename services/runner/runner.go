@@ -108,6 +108,7 @@ type Runner struct {
 
 	slots *slots         // taken by intake, returned when the execution has ended
 	runs  sync.WaitGroup // the executions under way
+	hands hands          // of them; nobody's any more when Run has returned
 
 	join   chan string     // tokens of placements that the runner fits
 	joined map[string]bool // those that it takes executions of; of intake's goroutine alone
@@ -128,7 +129,7 @@ func New(c Config) (*Runner, error) {
 	}
 	r := &Runner{
 		Config: c, log: c.Logger.With(slog.String(logging.Service, "runner")), facts: execution.NewGroupedFacts(c.Bus),
-		metrics: newMetrics(c.Registerer), slots: newSlots(c.Slots), started: time.Now().UTC(),
+		metrics: newMetrics(c.Registerer), slots: newSlots(c.Slots), hands: newHands(), started: time.Now().UTC(),
 		join: make(chan string), joined: map[string]bool{},
 	}
 	var err error
