@@ -62,18 +62,30 @@ func openPipes(s Spec) (*pipes, error) {
 	return p, nil
 }
 
+const readEnd, writeEnd = 0, 1 // of a pipe, as pipe2(2) gives them
+
+// add makes a pipe of which the program has one end. It gives the other one, which is read and written without waiting;
+// -1 when there is none.
+func (p *pipes) add(childs int) (ours int, err error) {
+	var fd [2]int
+	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
+		return -1, err
+	}
+	p.child, ours = append(p.child, fd[childs]), fd[1-childs]
+	if err := syscall.SetNonblock(ours, true); err != nil {
+		return -1, errors.Join(err, syscall.Close(ours))
+	}
+	return ours, nil
+}
+
 // addInput writes what fits into the pipe at once: a small input needs no goroutine and is complete, end of
 // file included, before the program runs its first instruction.
 func (p *pipes) addInput(data []byte) error {
-	var fd [2]int
-	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
+	fd, err := p.add(readEnd)
+	if err != nil {
 		return err
 	}
-	p.child = append(p.child, fd[0])
-	if err := syscall.SetNonblock(fd[1], true); err != nil {
-		return errors.Join(err, syscall.Close(fd[1]))
-	}
-	in, err := fill(fd[1], data)
+	in, err := fill(fd, data)
 	if in != nil {
 		p.inputs = append(p.inputs, in)
 	}
@@ -93,18 +105,14 @@ func fill(fd int, data []byte) (*input, error) {
 }
 
 func (p *pipes) addOutput(to io.Writer) error {
-	var fd [2]int
-	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
+	fd, err := p.add(writeEnd)
+	if err != nil {
 		return err
-	}
-	p.child = append(p.child, fd[1])
-	if err := syscall.SetNonblock(fd[0], true); err != nil {
-		return errors.Join(err, syscall.Close(fd[0]))
 	}
 	if to == nil {
 		to = io.Discard
 	}
-	p.outputs = append(p.outputs, &output{file: os.NewFile(uintptr(fd[0]), "|output"), to: to})
+	p.outputs = append(p.outputs, &output{file: os.NewFile(uintptr(fd), "|output"), to: to})
 	return nil
 }
 

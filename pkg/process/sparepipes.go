@@ -27,25 +27,17 @@ func openSparePipes(s Spec) (*pipes, error) {
 }
 
 // holdInput makes a pipe for what is not there yet.
-func (p *pipes) holdInput() error {
-	var fd [2]int
-	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
-		return err
-	}
-	p.child, p.spare.stdin = append(p.child, fd[0]), fd[1]
-	return syscall.SetNonblock(fd[1], true)
+func (p *pipes) holdInput() (err error) {
+	p.spare.stdin, err = p.add(readEnd)
+	return err
 }
 
 func (p *pipes) addSays() error {
-	var fd [2]int
-	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
+	fd, err := p.add(writeEnd)
+	if err != nil {
 		return err
 	}
-	p.child = append(p.child, fd[1])
-	if err := syscall.SetNonblock(fd[0], true); err != nil {
-		return errors.Join(err, syscall.Close(fd[0]))
-	}
-	p.spare.says = os.NewFile(uintptr(fd[0]), "|says")
+	p.spare.says = os.NewFile(uintptr(fd), "|says")
 	return nil
 }
 
