@@ -228,7 +228,7 @@ func (l *Launcher) vacate(r *run) {
 
 // leftNothing tells whether a program came, ended by itself, and left its room without a process and a file.
 func (r *run) leftNothing() bool {
-	return !r.Ended.IsZero() && !r.TimedOut && !r.Canceled && !r.Held && r.LeftBehind == 0 && r.room.stands() && !r.room.populated() && r.room.Bare()
+	return r.alone && !r.Held && r.room.stands() && r.room.Bare()
 }
 
 // stands tells whether the room's first process, and with it the room, is still there.

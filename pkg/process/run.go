@@ -81,6 +81,7 @@ type run struct {
 	let    chan bool     // whether a held program may go on, or has been killed; nil: it is not held
 	up     chan error    // gets what became of the start; of a held program, besides and before, nil when it stands
 	exited chan struct{} // closed when the first process has ended; it is not reaped yet
+	alone  bool          // it ended by itself, and nothing that it started was there any more
 	Result
 }
 
@@ -260,7 +261,8 @@ func (r *run) finish() {
 	drained := r.pipes.drained()
 	told := r.TimedOut || r.Canceled
 	complete := told || within(drained, r.spec.WaitDelay)
-	if left := r.leftovers(); left || told {
+	left := r.leftovers()
+	if r.alone = !left && !told; !r.alone {
 		r.Held = left && !complete
 		r.killTree()
 	}

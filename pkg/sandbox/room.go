@@ -19,8 +19,8 @@ type Room struct {
 	PID  int // of its first process
 	fd   int // of the same
 	view uint64
-	id   uint64     // of its namespace of processes
-	made [][]string // what was in each of the shared folders when it was made, sorted
+	id   uint64 // of its namespace of processes
+	commons
 }
 
 // namespacesOfRoom are what a room has for itself.
@@ -42,7 +42,7 @@ func (s *Sandbox) openRooms(c Config) (err error) {
 	if s.init, err = writeInit(c.Dir); err != nil {
 		return err
 	}
-	if s.shadows, err = shadowsOf(c.Hidden); err != nil {
+	if s.public, s.shadows, err = shadowsOf(c.Hidden); err != nil {
 		return err
 	}
 	s.rooms = true
@@ -58,25 +58,23 @@ func (s *Sandbox) openRooms(c Config) (err error) {
 	return errors.Join(err, s.Show(false, c.Read...), s.Show(true, c.Write...))
 }
 
-// shadowsOf lists the folders that rooms do not have.
-func shadowsOf(hidden []string) ([]shadow, error) {
+// shadowsOf lists the folders that rooms do not have, and of them those that programs share.
+func shadowsOf(hidden []string) (public []string, all []shadow, err error) {
 	public, err1 := resolve(shared)
 	secret, err2 := resolve(hidden)
 	if err := errors.Join(err1, err2); err != nil {
-		return nil, fmt.Errorf("hidden: %w", err)
+		return nil, nil, fmt.Errorf("hidden: %w", err)
 	}
-	var all []shadow
+	public = slices.DeleteFunc(public, func(path string) bool { return !isFolder(path) }) // not every machine has each
 	for _, path := range public {
-		if isFolder(path) {
-			all = append(all, shadow{path: path, options: sharedOptions})
-		}
+		all = append(all, shadow{path: path, options: sharedOptions})
 	}
 	for _, path := range secret {
 		if isFolder(path) && !slices.ContainsFunc(all, func(sh shadow) bool { return within(path, sh.path) }) {
 			all = append(all, shadow{path: path, options: hollowOptions})
 		}
 	}
-	return all, nil
+	return public, all, nil
 }
 
 func isFolder(path string) bool {
@@ -126,7 +124,9 @@ func (s *Sandbox) build(ready int, born func(pid int)) (*Room, error) {
 	if err := s.arrange(); err != nil {
 		return nil, err
 	}
-	room.made = listShared("")
+	if room.commons, err = foundCommons(s.public); err != nil {
+		return nil, err
+	}
 	out := uintptr(ready)
 	room.PID, err = syscall.ForkExec("/proc/self/fd/3", []string{initName}, &syscall.ProcAttr{ // other numbers a fork may use itself
 		Dir: "/", Files: []uintptr{out, out, out, uintptr(program)}, Sys: &syscall.SysProcAttr{Setsid: true},
@@ -153,30 +153,6 @@ func (r *Room) enter() error {
 		return fmt.Errorf("enter room: %w", err)
 	}
 	return nil
-}
-
-// Bare tells whether the folders in which a program may leave files hold what they held when the room was made. What
-// else it could write to is not the room's. It is to be asked when no process but the first is in the room.
-func (r *Room) Bare() bool {
-	root := "/proc/" + strconv.Itoa(r.PID) + "/root"
-	return slices.EqualFunc(listShared(root), r.made, slices.Equal)
-}
-
-// listShared lists what is in the shared folders. What lies deeper is of this process, and no program may change it.
-func listShared(root string) (all [][]string) {
-	for _, path := range shared {
-		var names []string
-		if dir, err := os.Open(root + path); err == nil { // not every machine has each
-			names, err = dir.Readdirnames(-1)
-			if err != nil {
-				names = []string{err.Error()} // it is taken for another
-			}
-			_ = dir.Close() // it was only read
-		}
-		slices.Sort(names)
-		all = append(all, names)
-	}
-	return all
 }
 
 // Stands tells whether the room's first process, and with it the room, is still there.

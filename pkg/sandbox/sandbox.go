@@ -29,8 +29,9 @@ type Sandbox struct {
 	filter []unix.SockFilter
 	base   []beneath // what every program may reach; open for as long as the sandbox is
 	rooms  bool
-	init   string // file of the rooms' first process
-	users  *users // nil: programs keep this process's user
+	public []string // the shared folders that this machine has, by their real paths
+	init   string   // file of the rooms' first process
+	users  *users   // nil: programs keep this process's user
 	groups *cgroups
 
 	withoutRooms string // why there are none

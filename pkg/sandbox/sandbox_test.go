@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -236,6 +237,29 @@ func TestARoomHasItsOwnOfWhatIsShared(t *testing.T) {
 	for script, want := range tests {
 		if got := strings.TrimSpace(p.sh(t, script)); got != want {
 			t.Errorf("%s: got %q, want %q", script, got, want)
+		}
+	}
+}
+
+func TestARoomIsBareWhenNothingWasLeftInIt(t *testing.T) {
+	t.Parallel()
+	p := open(t, DefaultUsers)
+	for _, test := range []struct {
+		script string
+		bare   bool
+	}{
+		{`true`, true},
+		{`echo x >/tmp/a && rm /tmp/a`, true},
+		{`mkdir /dev/shm/a && rmdir /dev/shm/a`, true},
+		{`echo x >/var/tmp/a; touch -d @1 /var/tmp || true`, false},
+		{`rm /var/tmp/a`, true},
+	} {
+		p.sh(t, test.script)
+		if got := p.room.Bare(); got != test.bare {
+			t.Errorf("after %s: bare %t", test.script, got)
+		}
+		if test.bare && !p.room.marked("/proc/"+strconv.Itoa(p.room.PID)+"/root") {
+			t.Errorf("after %s the next look lists again", test.script)
 		}
 	}
 }
