@@ -173,6 +173,7 @@ func addWays(run *figure.Run, ways []*way) {
 		for _, bare := range ways {
 			if bare.of && !w.of {
 				run.Ratio(w.name+", p50", bare.name, p50, figure.Quantile(bare.took, 0.50), "")
+				run.Ratio(w.name+", p99", bare.name, p99, figure.Quantile(bare.took, 0.99), "")
 			}
 		}
 		run.Bar(halfPlot, w.name, p50)
