@@ -210,13 +210,7 @@ func subjectOf(action, id string) (string, error) {
 // ParseFact reads a message of EXECUTIONS.
 func ParseFact(data []byte) (Fact, error) {
 	f, err := plainjson.Unmarshal(data, readFact)
-	if err != nil {
-		return Fact{}, fmt.Errorf("parse fact: %w", err)
-	}
-	if f.Version < 1 || f.Version > streams.Version {
-		return Fact{}, fmt.Errorf("parse fact: version %d is not known", f.Version)
-	}
-	return f, nil
+	return f, streams.CheckParsed("fact", f.Version, err)
 }
 
 // namespace derives ids; it is random, made once for Attune, and never changes.

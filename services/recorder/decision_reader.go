@@ -1,21 +1,13 @@
 package recorder
 
 import (
-	"fmt"
-
 	"github.com/attune/attune/pkg/plainjson"
 	"github.com/attune/attune/streams"
 )
 
 func parseDecision(data []byte) (streams.Decision, error) {
 	d, err := plainjson.Unmarshal(data, readDecision)
-	if err != nil {
-		return d, fmt.Errorf("parse decision: %w", err)
-	}
-	if d.Version < 1 || d.Version > streams.Version {
-		return d, fmt.Errorf("parse decision: version %d is not known", d.Version)
-	}
-	return d, nil
+	return d, streams.CheckParsed("decision", d.Version, err)
 }
 
 // readDecision reads a decision that is in the plain form, in which the rules service writes them, and tells whether it

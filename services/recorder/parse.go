@@ -47,13 +47,8 @@ func parseRuling(m jetstream.Msg) (r ruling, err error) {
 
 func parseRuleSet(m jetstream.Msg) (*streams.RuleSet, error) {
 	var s streams.RuleSet
-	if err := json.Unmarshal(m.Data(), &s); err != nil {
-		return nil, fmt.Errorf("parse set of rules: %w", err)
-	}
-	if s.Version < 1 || s.Version > streams.Version {
-		return nil, fmt.Errorf("parse set of rules: version %d is not known", s.Version)
-	}
-	return &s, nil
+	err := json.Unmarshal(m.Data(), &s)
+	return &s, streams.CheckParsed("set of rules", s.Version, err)
 }
 
 // parseFact reads what subject and headers say of a fact. All of it is read only where that is needed: of a request, whose

@@ -59,15 +59,9 @@ func (r *Runner) acknowledged(ctx context.Context, err error) {
 	}
 }
 
-func parseRun(data []byte) (streams.Run, error) {
-	var run streams.Run
-	if err := json.Unmarshal(data, &run); err != nil {
-		return streams.Run{}, fmt.Errorf("parse dispatch: %w", err)
-	}
-	if run.Version < 1 || run.Version > streams.Version {
-		return streams.Run{}, fmt.Errorf("parse dispatch: version %d is not known", run.Version)
-	}
-	return run, nil
+func parseRun(data []byte) (run streams.Run, err error) {
+	err = json.Unmarshal(data, &run)
+	return run, streams.CheckParsed("dispatch", run.Version, err)
 }
 
 // take reads the execution and claims it. What the process needs is prepared while the claim is under way, and may
