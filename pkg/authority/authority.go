@@ -1,4 +1,5 @@
-// Package authority reads the certificates of authorities that others' certificates are checked by.
+// Package authority reads the certificates of authorities that others' certificates are checked by, and tells which hosts
+// need none.
 //
 // It guarantees that a file which is named is what counts: one that cannot be read, or holds no certificate, is an
 // error and never stands for the system's authorities.

@@ -26,3 +26,15 @@ func TestAFileThatIsNamedCountsOrIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyThisMachineIsLocal(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"localhost": true, "127.0.0.1": true, "127.9.9.9": true, "::1": true, "": false, "0.0.0.0": false, "::": false,
+		"localhost.example": false, "127.0.0.1.example": false, "10.0.0.1": false,
+	} {
+		if got := authority.Local(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -48,7 +47,7 @@ type vault struct {
 
 func newVault(c VaultConfig) (*vault, error) {
 	u, err := url.Parse(c.Address)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !local(u.Hostname())) {
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Scheme != "https" && (u.Scheme != "http" || !authority.Local(u.Hostname())) {
 		return nil, fmt.Errorf("%w: address: want https://HOST:PORT; http is for this machine only", ErrVaultConfig)
 	}
 	if c.TokenFile == "" {
@@ -64,12 +63,6 @@ func newVault(c VaultConfig) (*vault, error) {
 		Transport: t, Timeout: vaultTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
-}
-
-// local tells the addresses that do not leave this machine.
-func local(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // call makes a request of the engine; in and out are JSON. Errors show what the server says, which are no values.

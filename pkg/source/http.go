@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/attune/attune/pkg/authority"
 )
 
 // maxRedirects is how often a server may send us elsewhere.
@@ -72,16 +73,11 @@ func secure(u *url.URL) error {
 		return nil
 	case u.Scheme != "http":
 		return fmt.Errorf("%.200q %w: want https", u.String(), ErrSource)
-	case !loopback(u.Hostname()):
+	case !authority.Local(u.Hostname()):
 		return fmt.Errorf("%.200q %w: http is for this machine only; use https", u.String(), ErrSource)
 	default:
 		return nil
 	}
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // get fetches at most limit bytes.

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/attune/attune/pkg/authority"
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/client"
 	"github.com/attune/attune/pkg/config"
@@ -228,8 +229,7 @@ func (m *machine) embedNATS(run context.Context) (err error) {
 
 func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
-	ip := net.ParseIP(host)
-	return err == nil && (host == "localhost" || ip != nil && ip.IsLoopback())
+	return err == nil && authority.Local(host)
 }
 
 // connect makes a connection for one service, past the network when the server is in this process.
