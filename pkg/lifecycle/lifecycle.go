@@ -1,4 +1,5 @@
-// Package lifecycle runs services together and tells a clean stop from a failure.
+// Package lifecycle runs services together, tells a clean stop from a failure, and waits between attempts no longer than
+// they run.
 //
 // The first service that ends with a failure stops the others; Run waits for all of them. A service that ends
 // because it was asked to is no failure, whatever error carries the message: that is decided here and nowhere

@@ -9,13 +9,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/failpoint"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -203,14 +203,10 @@ func (s *Service) decideMessage(ctx context.Context, b *burst, m jetstream.Msg, 
 // insist repeats what must be done before anything else may be, until it is done or ctx ends: the order of the
 // events is worth more than speed while the bus or the database is away.
 func (s *Service) insist(ctx context.Context, what string, do func() error) error {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 20*time.Millisecond, 2*time.Second
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, do() },
-		backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, wait time.Duration) {
-			s.Logger.WarnContext(ctx, "decision is held up", slog.String("operation", what), slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
-		}))
-	if err != nil {
+	notify := func(err error, wait time.Duration) {
+		s.Logger.WarnContext(ctx, "decision is held up", slog.String("operation", what), slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
+	}
+	if err := lifecycle.Insist(ctx, lifecycle.Pauses(20*time.Millisecond, 2*time.Second), notify, do); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/attune/attune/pkg/admission"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
@@ -42,8 +40,7 @@ func (t *term) recover(ctx context.Context) error {
 
 // recoverInTheEnd tries until history answers.
 func (t *term) recoverInTheEnd(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 500*time.Millisecond, 30*time.Second
+	pause := lifecycle.Pauses(500*time.Millisecond, 30*time.Second)
 	for {
 		err := t.recoverOnce(ctx)
 		if err == nil {

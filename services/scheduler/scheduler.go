@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go/jetstream"
@@ -107,8 +106,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // campaign leads and stands by in turns. What ends a term, other than the loss of the lease, gives the lease
 // back first, so that a healthier copy may take over.
 func (s *Scheduler) campaign(ctx context.Context) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 100*time.Millisecond, 5*time.Second
+	pause := lifecycle.Pauses(100*time.Millisecond, 5*time.Second)
 	config := lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, TTL: s.LeaseTTL, Logger: s.Logger}
 	for ctx.Err() == nil {
 		err := lease.Run(ctx, config, func(ctx context.Context) error { return s.lead(ctx, pause.Reset) })
