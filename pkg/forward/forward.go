@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,7 +18,8 @@ import (
 )
 
 const (
-	// longestPause bounds the wait between attempts while the sink or the bus is away.
+	// firstPause and longestPause bound the wait between attempts while the sink or the bus is away.
+	firstPause   = 100 * time.Millisecond
 	longestPause = 30 * time.Second
 	// maxRetryAfter bounds how long a receiver may ask to be left alone.
 	maxRetryAfter = 10 * time.Minute
@@ -88,7 +88,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		}
 	}()
 	f.Logger.InfoContext(ctx, "output is forwarded", slog.String("to", f.target.shown))
-	pause := newPause()
+	pause := lifecycle.Pauses(firstPause, longestPause)
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := f.follow(ctx, sink)
@@ -164,7 +164,7 @@ func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg)
 
 // deliver insists until the sink is done with all records, or ctx ends.
 func (f *Forwarder) deliver(ctx context.Context, s *session, sink Sink, records []Record) error {
-	pause := newPause()
+	pause := lifecycle.Pauses(firstPause, longestPause)
 	for len(records) > 0 {
 		o, err := sink.Send(ctx, records)
 		if ctx.Err() != nil {
@@ -220,12 +220,6 @@ func (f *Forwarder) lag(ctx context.Context, s *session) {
 	if info, err := s.consumer.Info(ctx); err == nil {
 		f.metrics.lag.Set(float64(info.NumPending) + float64(info.NumAckPending))
 	}
-}
-
-func newPause() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 100*time.Millisecond, longestPause
-	return b
 }
 
 // errReconnected ends a session when the connection was lost: what comes behind that may be another stream, or the same

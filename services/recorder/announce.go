@@ -47,7 +47,7 @@ type Ended struct {
 // announce makes events of the ends that the database holds as unannounced. The table is the list of what is
 // to be done, so an end is announced however often a recorder dies, and the event's id makes twice once.
 func (r *Recorder) announce(ctx context.Context) error {
-	pause := newPause()
+	pause := lifecycle.Pauses(firstPause, longestPause)
 	for ctx.Err() == nil {
 		next := announceEvery
 		if err := r.announceAll(ctx); err != nil && ctx.Err() == nil {

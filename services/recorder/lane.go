@@ -18,7 +18,8 @@ import (
 const (
 	// attemptTimeout bounds one attempt to write a batch, also while the service stops.
 	attemptTimeout = 10 * time.Second
-	// longestPause bounds the wait between attempts while the database or the bus is away.
+	// firstPause and longestPause bound the wait between attempts while the database or the bus is away.
+	firstPause   = 50 * time.Millisecond
 	longestPause = 5 * time.Second
 )
 
@@ -48,7 +49,7 @@ type refusal struct {
 
 // run follows the stream until ctx ends, from session to session.
 func (l *lane[T]) run(ctx context.Context) error {
-	pause := newPause()
+	pause := lifecycle.Pauses(firstPause, longestPause)
 	for ctx.Err() == nil {
 		began := time.Now()
 		err := l.follow(ctx)
@@ -186,18 +187,19 @@ func (l *lane[T]) reject(ctx context.Context, refused []refusal) error {
 // short by the end of ctx, so that a clean stop finishes what it is at.
 func (l *lane[T]) insist(ctx context.Context, do func(context.Context) error) error {
 	began, failed := time.Now(), false
-	_, err := backoff.Retry(context.WithoutCancel(ctx), func() (struct{}, error) {
-		err := attempt(ctx, do)
-		if err != nil && (history.IsRefusal(err) || ctx.Err() != nil) {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(newPause()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, _ time.Duration) {
+	notify := func(err error, _ time.Duration) {
 		if !failed {
 			l.Logger.WarnContext(ctx, "history is held up until the database takes it", slog.String("stream", l.stream), slog.Any(logging.Error, err))
 		}
 		failed = true
-	}))
+	}
+	err := lifecycle.Insist(context.WithoutCancel(ctx), lifecycle.Pauses(firstPause, longestPause), notify, func() error {
+		err := attempt(ctx, do)
+		if err != nil && (history.IsRefusal(err) || ctx.Err() != nil) {
+			err = backoff.Permanent(err)
+		}
+		return err
+	})
 	if failed && err == nil {
 		l.Logger.InfoContext(ctx, "history goes on", slog.String("stream", l.stream), slog.Duration("held_up", time.Since(began)))
 	}
@@ -211,12 +213,6 @@ func attempt(ctx context.Context, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
 	defer cancel()
 	return do(ctx)
-}
-
-func newPause() *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, longestPause
-	return b
 }
 
 // errReplaced ends a session whose stream is no longer the one that it was opened on.

@@ -43,7 +43,7 @@ const (
 // leaves the rest to the next.
 func (r *Recorder) settle(ctx context.Context) error {
 	config := lease.Config{JS: r.Bus.JS, Key: logsLease, Owner: r.id, Logger: r.Logger}
-	pause := newPause()
+	pause := lifecycle.Pauses(firstPause, longestPause)
 	for ctx.Err() == nil {
 		err := lease.Run(ctx, config, r.keepLogs)
 		if ctx.Err() != nil {
