@@ -5,3 +5,6 @@ const RoomUses = roomUses
 
 // Untrace has programs be started as where none may be traced.
 func Untrace() { untraced.Store(true) }
+
+// AwaitEnd is for tests.
+var AwaitEnd = awaitEnd
