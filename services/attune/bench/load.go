@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
-	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/streams"
 )
 
@@ -46,11 +43,10 @@ func (in *instance) burst(ctx context.Context, n int, triggers ...string) (outco
 func (in *instance) publishBurst(ctx context.Context, n int, event func(i int) (subject string, payload []byte)) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(burstPatience, time.Duration(n)*perExecution))
 	defer cancel()
-	ends, stop, err := in.ends(n)
+	facts, err := in.facts(ctx)
 	if err != nil {
 		return outcome{}, err
 	}
-	defer stop()
 	defer in.beacons.Drain()
 	before := in.usage()
 	began := time.Now()
@@ -59,11 +55,11 @@ func (in *instance) publishBurst(ctx context.Context, n int, event func(i int) (
 			return outcome{}, err
 		}
 	}
-	if err := await(ctx, ends, n); err != nil {
+	if err := in.untilEnded(ctx, facts, n); err != nil {
 		return outcome{}, err
 	}
 	ended := time.Now()
-	if err := in.recorded(ctx, endedSince, began, n); err != nil {
+	if err := in.recorded(ctx, succeededSince, began, n); err != nil {
 		return outcome{}, err
 	}
 	return outcome{
@@ -82,49 +78,51 @@ func eventSubjects(triggers []string) (all []string, err error) {
 	return all, nil
 }
 
-// end is how an execution ended.
-type end struct {
-	subject string
-	status  streams.Status
-}
+// factsOfOne is how many facts there are of an execution that succeeds at its first attempt: that it was requested, that
+// it runs, and that it has ended.
+const factsOfOne = 3
 
-// ends gives the ends of executions from now on, at most n.
-func (in *instance) ends(n int) (<-chan end, func(), error) {
-	ends := make(chan end, n)
-	sub, err := in.bus.Conn.Subscribe(streams.AllExecutions, func(m *nats.Msg) {
-		if s := streams.Status(m.Header.Get(streams.HeaderStatus)); execution.Final(s) {
-			ends <- end{m.Subject, s}
-		}
-	})
+// facts is how many facts of executions there have been.
+func (in *instance) facts(ctx context.Context) (int, error) {
+	stream, err := in.bus.JS.Stream(ctx, streams.Executions) // asks for its state too
 	if err != nil {
-		return nil, nil, err
+		return 0, fmt.Errorf("count facts: %w", err)
 	}
-	if err := in.bus.Conn.Flush(); err != nil {
-		return nil, nil, err
-	}
-	return ends, func() { _ = sub.Unsubscribe() }, nil // the connection closes soon
+	return int(stream.CachedInfo().State.LastSeq), nil //nolint:gosec // there are not that many
 }
 
-// await waits for n successes.
-func await(ctx context.Context, ends <-chan end, n int) error {
-	for i := range n {
-		select {
-		case e := <-ends:
-			if e.status != streams.Succeeded {
-				return fmt.Errorf("%s ended as %s", e.subject, e.status)
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("%d of %d executions ended: %w", i, n, ctx.Err())
+// Pauses between looks at how many executions have ended.
+const (
+	shortestLook = 2 * time.Millisecond
+	longestLook  = 250 * time.Millisecond
+)
+
+// untilEnded waits until the n executions of a burst have ended, which began when there were so many facts. To be told
+// of each takes from the processors that are being measured, so the facts are counted, the more often the fewer are still
+// to come.
+func (in *instance) untilEnded(ctx context.Context, before, n int) error {
+	began := time.Now()
+	for {
+		now, err := in.facts(ctx)
+		if err != nil {
+			return err
+		}
+		done, all := now-before, n*factsOfOne
+		if done >= all {
+			return nil
+		}
+		half := time.Since(began) * time.Duration(all-done) / time.Duration(2*max(done, 1))
+		if err := doNothing(ctx, min(max(half, shortestLook), longestLook)); err != nil {
+			return fmt.Errorf("%d of %d facts: %w", done, all, err)
 		}
 	}
-	return nil
 }
 
-// Questions to the database: how many executions that were requested since a time have ended, and how many events that
+// Questions to the database: how many executions that were requested since a time have succeeded, and how many events that
 // came since then are decided. Indexes answer them.
 const (
-	endedSince   = `SELECT count(*) FROM executions WHERE requested_at >= $1 AND ended_at IS NOT NULL`
-	decidedSince = `SELECT count(*) FROM events WHERE received_at >= $1 AND status = 'decided'`
+	succeededSince = `SELECT count(*) FROM executions WHERE requested_at >= $1 AND status = 'succeeded'`
+	decidedSince   = `SELECT count(*) FROM events WHERE received_at >= $1 AND status = 'decided'`
 )
 
 // recorded waits until PostgreSQL has n of what a question counts. The recorder's acknowledgements are not enough: what
