@@ -50,12 +50,15 @@ func PermissionsOf(user string) (Permissions, error) {
 	if user != UserRunner {
 		p.Publish = append(p.Publish, apiPrefix+"STREAM.INFO.*", apiPrefix+"CONSUMER.INFO.*.*") // what Check asks
 	}
-	p.Subscribe = append([]string{InboxPrefix(user) + ".>"}, p.Subscribe...)
+	p.Subscribe = append([]string{InboxPrefix(ConnectionName(user)) + ".>"}, p.Subscribe...)
 	return p, nil
 }
 
-// InboxPrefix begins the subjects that replies to a user come to. Nobody else hears them, people excepted.
-func InboxPrefix(user string) string { return "_INBOX.attune-" + user }
+// ConnectionName is what a user calls its connections.
+func ConnectionName(user string) string { return "attune-" + user }
+
+// InboxPrefix begins the subjects that replies to a connection come to. Nobody but its user hears them, people excepted.
+func InboxPrefix(connection string) string { return "_INBOX." + connection }
 
 var granted = map[string]Permissions{
 	UserPeople: {},

@@ -15,6 +15,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/attune/attune/streams"
 )
 
 // Config says where the servers are and who connects.
@@ -81,7 +83,7 @@ func options(ctx context.Context, c Config) []nats.Option {
 	log := c.Logger
 	opts := []nats.Option{
 		nats.Name(c.Name),
-		nats.CustomInboxPrefix("_INBOX." + c.Name),
+		nats.CustomInboxPrefix(streams.InboxPrefix(c.Name)),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(100*time.Millisecond, 200*time.Millisecond),

@@ -51,7 +51,7 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	s := natstest.Start(t)
 	recorder, err := bus.Connect(t.Context(), bus.Config{
-		URL: s.URL(), CredsFile: filepath.Join(s.UsersDir(), streams.UserRecorder+".creds"), Name: "attune-" + streams.UserRecorder, FailFast: true,
+		URL: s.URL(), CredsFile: filepath.Join(s.UsersDir(), streams.UserRecorder+".creds"), Name: streams.ConnectionName(streams.UserRecorder), FailFast: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func intrude(t *testing.T, s *natsserver.Server, user string) intruder {
 	t.Helper()
 	in := intruder{refused: make(chan error, 4096)}
 	var err error
-	in.Conn, err = nats.Connect(s.URL(), nats.UserCredentials(filepath.Join(s.UsersDir(), user+".creds")), nats.CustomInboxPrefix(streams.InboxPrefix(user)),
+	in.Conn, err = nats.Connect(s.URL(), nats.UserCredentials(filepath.Join(s.UsersDir(), user+".creds")), nats.CustomInboxPrefix(streams.InboxPrefix(streams.ConnectionName(user))),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) {
 				in.refused <- err
@@ -173,7 +173,7 @@ func heard() []string {
 	all := append(ours(), ">", "attune.>", streams.AllEvents, streams.AllDecisions, streams.AllExecutions, streams.AllQueued, streams.AllRuns,
 		streams.AllLogs, streams.AllSensorRestarts, "$KV.>", "$O.>", "$JS.>", "$JS.EVENT.ADVISORY.>", "$SYS.>", "_INBOX.>")
 	for _, u := range streams.Users() {
-		all = append(all, streams.InboxPrefix(u)+".>")
+		all = append(all, streams.InboxPrefix(streams.ConnectionName(u))+".>")
 	}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "other" })
 }
@@ -262,7 +262,7 @@ func TestARunnersCredentialDoesNotReachWhatIsNotItsOwn(t *testing.T) {
 func asUser(t *testing.T, s *natsserver.Server, user string) *bus.Bus {
 	t.Helper()
 	b, err := bus.Connect(t.Context(), bus.Config{
-		URL: s.URL(), CredsFile: filepath.Join(s.UsersDir(), user+".creds"), Name: "attune-" + user, FailFast: true,
+		URL: s.URL(), CredsFile: filepath.Join(s.UsersDir(), user+".creds"), Name: streams.ConnectionName(user), FailFast: true,
 	})
 	if err != nil {
 		t.Fatal(err)

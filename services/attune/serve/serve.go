@@ -101,7 +101,7 @@ func start(ctx context.Context, cfg config.Config, name, version string, layers 
 		return fmt.Errorf("data folder: %w", err)
 	}
 	p.Connect = func(ctx context.Context, name string) (*bus.Bus, error) {
-		return bus.Connect(ctx, bus.Config{URL: cfg.NATSURL, CredsFile: cfg.NATSCredsOf(name), CAFile: cfg.NATSCA, Name: "attune-" + name, Logger: layers.Logger})
+		return bus.Connect(ctx, bus.Config{URL: cfg.NATSURL, CredsFile: cfg.NATSCredsOf(name), CAFile: cfg.NATSCA, Name: streams.ConnectionName(name), Logger: layers.Logger})
 	}
 	if err := prepareStreams(ctx, p, name); err != nil {
 		return err

@@ -234,7 +234,7 @@ func isLoopback(addr string) bool {
 
 // connect makes a connection for one service, past the network when the server is in this process.
 func (m *machine) connect(ctx context.Context, name string) (*bus.Bus, error) {
-	c := bus.Config{URL: m.cfg.NATSURL, CredsFile: m.cfg.NATSCredsOf(name), CAFile: m.cfg.NATSCA, Name: "attune-" + name, Logger: m.log}
+	c := bus.Config{URL: m.cfg.NATSURL, CredsFile: m.cfg.NATSCredsOf(name), CAFile: m.cfg.NATSCA, Name: streams.ConnectionName(name), Logger: m.log}
 	if m.nats != nil {
 		c.InProcess = m.nats.InProcess()
 	}
