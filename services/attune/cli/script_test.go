@@ -40,6 +40,8 @@ func TestScripts(t *testing.T) {
 				e.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 				e.Setenv("ATTUNE_DATA_DIR", in.Dir)
 				e.Setenv("XDG_CONFIG_HOME", in.Dir+".config")
+				name, value, _ := strings.Cut(attunetest.EndAtOnce(), "=")
+				e.Setenv(name, value)
 				return nil
 			},
 		})
