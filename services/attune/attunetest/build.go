@@ -1,10 +1,13 @@
 package attunetest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -27,6 +30,18 @@ func Main(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// Overlap has more tests run at once than there are processors, unless the command line says how many: most of the time
+// they wait for processes, leases and entries. It is called before Main.
+func Overlap() {
+	const atOnce = 4
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if f := flag.Lookup("test.parallel"); !given && runtime.GOMAXPROCS(0) < atOnce {
+		_ = f.Value.Set(strconv.Itoa(atOnce)) // a number is a number
+	}
 }
 
 // given names a program that was built already.

@@ -17,7 +17,10 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-func TestMain(m *testing.M) { attunetest.Main(m) }
+func TestMain(m *testing.M) {
+	attunetest.Overlap()
+	attunetest.Main(m)
+}
 
 // probe is a pack whose action notes that it runs, in a file that all executions share, and that another ran
 // meanwhile, should that be so: it may run once at a time.

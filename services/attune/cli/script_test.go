@@ -16,7 +16,10 @@ import (
 	"github.com/attune/attune/services/attune/attunetest"
 )
 
-func TestMain(m *testing.M) { attunetest.Main(m) }
+func TestMain(m *testing.M) {
+	attunetest.Overlap()
+	attunetest.Main(m)
+}
 
 // TestScripts types commands at a real installation. Its scripts share one, and the pack shop.
 func TestScripts(t *testing.T) {

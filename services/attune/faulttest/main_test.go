@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"runtime"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -44,22 +42,11 @@ func TestMain(m *testing.M) {
 	}
 	attunetest.Tags = "failpoint"
 	flag.Parse()
-	overlap()
+	attunetest.Overlap()
 	if *seed == 0 {
 		*seed = rand.Uint64()
 	}
 	attunetest.Main(m)
-}
-
-// overlap runs more tests at once than there are processors, unless the command line says how many: most of the time
-// they wait for leases and entries to expire.
-func overlap() {
-	const atOnce = 4
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if f := flag.Lookup("test.parallel"); !given && runtime.GOMAXPROCS(0) < atOnce {
-		_ = f.Value.Set(strconv.Itoa(atOnce)) // a number is a number
-	}
 }
 
 // beNATS serves NATS until it is told to stop.
