@@ -77,11 +77,14 @@ func (r *run) spawnHere(attr *syscall.ProcAttr) error {
 		return errDiscarded
 	}
 	pid, err := forkExec(r.spec, attr)
-	if err == nil {
-		untraced.Store(true)
-		r.started(pid)
+	if err != nil {
+		return err
 	}
-	return err
+	if !untraced.Swap(true) {
+		r.l.log.Warn("programs may not be traced here: what they fork at once may be marked late, and none is started before its claim")
+	}
+	r.started(pid)
+	return nil
 }
 
 func (r *run) spawnTraced(attr *syscall.ProcAttr) error {

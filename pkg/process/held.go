@@ -28,7 +28,7 @@ func (l *Launcher) Hold(s Spec) (*Held, error) {
 	return &Held{r: r}, nil
 }
 
-// PID is the number of the first process; 0 where it could not be traced.
+// PID is the number of the first process; 0 where it could not be traced. It is to be asked before Run.
 func (h *Held) PID() int { return h.r.pid }
 
 // Run lets the program go and returns when its whole tree of processes has ended, as Launcher.Run does.

@@ -215,6 +215,5 @@ func (l *Launcher) started(r *run) {
 func (l *Launcher) forget(r *run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.mains, r.pid)
 	delete(l.runs, r.mark)
 }

@@ -119,9 +119,9 @@ func (l *Launcher) begin(r *run, open func(Spec) (*pipes, error)) (*run, error) 
 
 // leave gives up what belongs to a run that has ended.
 func (r *run) leave() {
+	r.l.forget(r) // before another has the room, and with it the mark
 	r.l.vacate(r)
 	r.l.release(r.group)
-	r.l.forget(r)
 }
 
 func (r *run) start(open func(Spec) (*pipes, error)) (err error) {

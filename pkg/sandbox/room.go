@@ -52,10 +52,10 @@ func (s *Sandbox) openRooms(c Config) (err error) {
 		return nil //nolint:nilerr // a machine that forbids rooms has none, and Features says so
 	}
 	room.Kill()
-	_, err = syscall.Wait4(room.PID, nil, 0, nil)
+	bury(room.PID)
 	room.Close()
 	s.users = newUsers(c.Users)
-	return errors.Join(err, s.Show(false, c.Read...), s.Show(true, c.Write...))
+	return errors.Join(s.Show(false, c.Read...), s.Show(true, c.Write...))
 }
 
 // shadowsOf lists the folders that rooms do not have, and of them those that programs share.
@@ -101,10 +101,12 @@ func (s *Sandbox) NewRoom(born func(pid int)) (room *Room, err error) {
 	}
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
 		room.Kill()
-		var status syscall.WaitStatus
-		_, _ = syscall.Wait4(room.PID, &status, 0, nil) // it is ours
+		status := bury(room.PID)
 		room.Close()
-		return nil, fmt.Errorf("room: its first process: %w", syscall.Errno(max(status.ExitStatus(), 0)))
+		if status.Exited() {
+			return nil, fmt.Errorf("room: its first process: %w", syscall.Errno(status.ExitStatus()))
+		}
+		return nil, fmt.Errorf("room: its first process ended: %s", status.Signal())
 	}
 	room.id = processesOf(room.PID) // here, where /proc is the host's
 	return room, nil
@@ -139,9 +141,19 @@ func (s *Sandbox) build(ready int, born func(pid int)) (*Room, error) {
 	}
 	if room.fd, err = unix.PidfdOpen(room.PID, 0); err != nil {
 		_ = syscall.Kill(room.PID, syscall.SIGKILL) // it is ours, and not reaped
+		bury(room.PID)
 		return nil, fmt.Errorf("open process: %w", err)
 	}
 	return room, nil
+}
+
+// bury reaps a child that was killed.
+func bury(pid int) (status syscall.WaitStatus) {
+	for {
+		if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
+			return status
+		}
+	}
 }
 
 // Stale tells whether a room was made before something was shown that rooms show by now.

@@ -108,7 +108,7 @@ type Runner struct {
 
 	slots *slots         // taken by intake, returned when the execution has ended
 	runs  sync.WaitGroup // the executions under way
-	hands hands          // of them; nobody's any more when Run has returned
+	hands *hands         // of them; nobody's any more when Run has returned
 
 	join   chan string     // tokens of placements that the runner fits
 	joined map[string]bool // those that it takes executions of; of intake's goroutine alone
