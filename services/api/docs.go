@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
@@ -16,27 +17,37 @@ import (
 //go:embed docs.html
 var docsPage string
 
-// routeDocs serves the description of all routes, for programs and for people. Both are made once, when all
-// routes are there. The page needs nothing but itself: no script, no font, no other site.
+// routeDocs serves the description of all routes, for programs and for people. Either is made once, when somebody asks
+// for it first: most servers are never asked. The page needs nothing but itself: no script, no font, no other site.
 func (s *Server) routeDocs(r chi.Router, o *huma.OpenAPI) {
-	description, err := json.Marshal(o)
-	if err != nil {
-		panic("api: OpenAPI document: " + err.Error()) // it is made of our own types
-	}
-	var page bytes.Buffer
-	if err := template.Must(template.New("docs").Funcs(docsFuncs()).Parse(docsPage)).Execute(&page, docsOf(o)); err != nil {
-		panic("api: page of the documentation: " + err.Error())
-	}
+	description := sync.OnceValue(func() []byte { return describe(o) })
+	page := sync.OnceValue(func() []byte { return render(docsOf(o)) })
 	s.page(r, "/openapi.json", anyCaller(), serve("application/vnd.oai.openapi+json;version=3.1", description))
-	s.page(r, "/docs", anyCaller(), serve("text/html; charset=utf-8", page.Bytes()))
+	s.page(r, "/docs", anyCaller(), serve("text/html; charset=utf-8", page))
 }
 
-func serve(media string, body []byte) http.HandlerFunc {
+func describe(o *huma.OpenAPI) []byte {
+	description, err := json.Marshal(o)
+	if err != nil {
+		panic("api: OpenAPI document: " + err.Error()) // it is made of our own types, and a test asks for it
+	}
+	return description
+}
+
+func render(d docs) []byte {
+	var page bytes.Buffer
+	if err := template.Must(template.New("docs").Funcs(docsFuncs()).Parse(docsPage)).Execute(&page, d); err != nil {
+		panic("api: page of the documentation: " + err.Error()) // likewise
+	}
+	return page.Bytes()
+}
+
+func serve(media string, body func() []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", media)
 		h.Set("Content-Security-Policy", policy+"; style-src 'unsafe-inline'")
-		_, _ = w.Write(body) // the client has gone; there is nobody to tell
+		_, _ = w.Write(body()) // the client has gone; there is nobody to tell
 	}
 }
 
