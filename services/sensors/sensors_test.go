@@ -341,14 +341,16 @@ func TestTheOtherCopyTakesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, kill := context.WithCancel(context.Background())
-	s, err := sensors.New(sensors.Config{Bus: first, DB: f.db, ID: "a", Logger: slog.New(slog.DiscardHandler), Clock: f.clock})
+	own := newClock() // the other's must not take this copy's wait for its own
+	s, err := sensors.New(sensors.Config{Bus: first, DB: f.db, ID: "a", Logger: slog.New(slog.DiscardHandler), Clock: own})
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
 	f.awaitTimers(t, "t")
-	f.clock.advance(time.Minute)
+	own.advance(time.Minute)
+	f.clock.pass(time.Minute)
 	f.run(t, "b", f.bus)
 	first.Conn.Close()
 	f.clock.pass(time.Minute)
