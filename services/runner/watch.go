@@ -17,9 +17,11 @@ import (
 
 // An execution that ends before watchAfter costs no subscription; nobody cancels that fast. A message is seen
 // by subscribers before the stream has stored it, and may be refused yet: the state is looked at again soon
-// after a message, then less and less often, and every watchEvery should a message have been missed.
+// after a message, then less and less often, and every watchEvery should a message have been missed. One that was sent
+// just before the subscription is missed, and may be stored after the first look, so others follow that soon as well.
 const (
 	watchAfter = 100 * time.Millisecond
+	watchFirst = 100 * time.Millisecond
 	watchSoon  = 2 * time.Millisecond
 	watchEvery = 15 * time.Second
 )
@@ -61,7 +63,7 @@ func (a *attempt) listen(ctx context.Context, end context.CancelCauseFunc) {
 	}
 	again := time.NewTimer(watchEvery)
 	defer again.Stop()
-	for wait := watchEvery; ; wait = min(2*wait, watchEvery) {
+	for wait := watchFirst; ; wait = min(2*wait, watchEvery) {
 		if cause := a.look(ctx); cause != nil {
 			end(cause)
 			return
