@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/attune/attune/pkg/sandbox"
 )
 
 // GuardName is what a guard process is called in lists of processes.
@@ -87,15 +89,4 @@ func startGuard(m mark, environ string) (guardian, error) {
 func (g guardian) release() { _ = g.hold.Close() }
 
 // wait returns when the guard has ended.
-func (g guardian) wait() { reap(g.pid, nil) }
-
-// reap waits for a child and takes its exit status.
-func reap(pid int, usage *syscall.Rusage) syscall.WaitStatus {
-	var status syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(pid, &status, 0, usage)
-		if err != syscall.EINTR {
-			return status
-		}
-	}
-}
+func (g guardian) wait() { sandbox.Reap(g.pid, nil) }

@@ -251,7 +251,7 @@ func (l *Launcher) leave(r *room) {
 	l.rooms.leaving.Go(func() {
 		waitFor(r.PID, unix.WEXITED)
 		l.mu.Lock()
-		reap(r.PID, nil)
+		sandbox.Reap(r.PID, nil)
 		delete(l.mains, r.PID)
 		l.mu.Unlock()
 		r.Close()

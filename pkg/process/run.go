@@ -294,7 +294,7 @@ func within(done <-chan struct{}, d time.Duration) bool {
 func (r *run) reap() {
 	var usage syscall.Rusage
 	r.l.mu.Lock()
-	status := reap(r.pid, &usage)
+	status := sandbox.Reap(r.pid, &usage)
 	delete(r.l.mains, r.pid)
 	r.l.mu.Unlock()
 	r.Ended = time.Now()

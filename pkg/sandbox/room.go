@@ -52,7 +52,7 @@ func (s *Sandbox) openRooms(c Config) (err error) {
 		return nil //nolint:nilerr // a machine that forbids rooms has none, and Features says so
 	}
 	room.Kill()
-	bury(room.PID)
+	Reap(room.PID, nil)
 	room.Close()
 	s.users = newUsers(c.Users)
 	return errors.Join(s.Show(false, c.Read...), s.Show(true, c.Write...))
@@ -101,7 +101,7 @@ func (s *Sandbox) NewRoom(born func(pid int)) (room *Room, err error) {
 	}
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
 		room.Kill()
-		status := bury(room.PID)
+		status := Reap(room.PID, nil)
 		room.Close()
 		if status.Exited() {
 			return nil, fmt.Errorf("room: its first process: %w", syscall.Errno(status.ExitStatus()))
@@ -141,16 +141,16 @@ func (s *Sandbox) build(ready int, born func(pid int)) (*Room, error) {
 	}
 	if room.fd, err = unix.PidfdOpen(room.PID, 0); err != nil {
 		_ = syscall.Kill(room.PID, syscall.SIGKILL) // it is ours, and not reaped
-		bury(room.PID)
+		Reap(room.PID, nil)
 		return nil, fmt.Errorf("open process: %w", err)
 	}
 	return room, nil
 }
 
-// bury reaps a child that was killed.
-func bury(pid int) (status syscall.WaitStatus) {
+// Reap waits for a child and takes its exit status. usage may be nil.
+func Reap(pid int, usage *syscall.Rusage) (status syscall.WaitStatus) {
 	for {
-		if _, err := syscall.Wait4(pid, &status, 0, nil); !errors.Is(err, syscall.EINTR) {
+		if _, err := syscall.Wait4(pid, &status, 0, usage); !errors.Is(err, syscall.EINTR) {
 			return status
 		}
 	}
