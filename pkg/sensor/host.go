@@ -18,6 +18,7 @@ import (
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/lease"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/process"
@@ -196,9 +197,7 @@ func (h *Host) attach(ctx context.Context) error {
 	notify := func(err error, wait time.Duration) {
 		h.log.WarnContext(ctx, "bus is not ready", slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
 	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, h.attachOnce(ctx) },
-		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
-	return err
+	return lifecycle.Insist(ctx, backoff.NewExponentialBackOff(), notify, func() error { return h.attachOnce(ctx) })
 }
 
 func (h *Host) attachOnce(ctx context.Context) (err error) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/attune/attune/pkg/event"
+	"github.com/attune/attune/pkg/lifecycle"
 )
 
 // window is how many events of a sensor may be on their way to the stream at once.
@@ -96,21 +97,18 @@ func (p *publisher) settle() {
 
 // insist publishes an event that was not taken the first time. It has an id, so trying again is harmless.
 func (p *publisher) insist(n event.New) error {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval = 50*time.Millisecond, time.Second
-	_, err := backoff.Retry(p.ctx, func() (struct{}, error) {
+	return lifecycle.Insist(p.ctx, lifecycle.Pauses(50*time.Millisecond, time.Second), nil, func() error {
 		ctx, cancel := context.WithTimeout(p.ctx, publishTimeout)
 		defer cancel()
 		_, err := event.Publish(ctx, p.js, n)
 		switch {
 		case errors.Is(err, event.ErrDuplicate): // the first try had arrived
-			return struct{}{}, nil
+			return nil
 		case isTooLarge(err):
 			err = backoff.Permanent(err)
 		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(b), backoff.WithMaxElapsedTime(0))
-	return err
+		return err
+	})
 }
 
 func isTooLarge(err error) bool { return errors.Is(err, nats.ErrMaxPayload) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/logs"
 	"github.com/attune/attune/pkg/runtime"
@@ -138,9 +139,7 @@ func (r *Runner) attach(ctx context.Context, once func(context.Context) error) e
 	notify := func(err error, wait time.Duration) {
 		r.log.WarnContext(ctx, "bus is not ready", slog.Any(logging.Error, err), slog.Duration("retry_in", wait))
 	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, once(ctx) },
-		backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(0), backoff.WithNotify(notify))
-	return err
+	return lifecycle.Insist(ctx, backoff.NewExponentialBackOff(), notify, func() error { return once(ctx) })
 }
 
 func (r *Runner) openLogs(ctx context.Context) (err error) {

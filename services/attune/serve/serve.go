@@ -162,17 +162,17 @@ func prepareStreams(ctx context.Context, p parts.Process, name string) error {
 	defer b.Close()
 	often := backoff.NewExponentialBackOff()
 	often.MaxInterval = 5 * time.Second
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+	notify := func(err error, wait time.Duration) {
+		first, _, _ := strings.Cut(err.Error(), "\n") // there may be one for each stream
+		p.Logger.WarnContext(ctx, "bus is not ready", slog.String(logging.Error, first), slog.Duration("retry_in", wait))
+	}
+	err = lifecycle.Insist(ctx, often, notify, func() error {
 		err := prepare(ctx, b.JS)
 		if err != nil && !isStarting(err) {
 			err = backoff.Permanent(err)
 		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(often), backoff.WithMaxElapsedTime(0),
-		backoff.WithNotify(func(err error, wait time.Duration) {
-			first, _, _ := strings.Cut(err.Error(), "\n") // there may be one for each stream
-			p.Logger.WarnContext(ctx, "bus is not ready", slog.String(logging.Error, first), slog.Duration("retry_in", wait))
-		}))
+		return err
+	})
 	return err
 }
 
