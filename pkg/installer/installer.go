@@ -87,7 +87,7 @@ func (i *Installer) wakeUp() {
 
 // Run works whenever this copy holds the lease, until ctx ends.
 func (i *Installer) Run(ctx context.Context) error {
-	return lease.Run(ctx, lease.Config{JS: i.Bus.JS, Key: leaseKey, Owner: i.ID, Logger: i.log}, i.lead)
+	return lease.Campaign(ctx, lease.Config{JS: i.Bus.JS, Key: leaseKey, Owner: i.ID, Logger: i.log}, i.lead)
 }
 
 // lead does the work of the copy that holds the lease.

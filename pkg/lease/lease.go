@@ -34,16 +34,13 @@ type Config struct {
 
 // Run holds the lease whenever it can, and runs hold while it does. The context given to hold ends when the
 // lease is lost, with ErrLost as its cause, or when ctx ends; Run waits for hold to return before it releases
-// the lease or tries again. An error of hold that is not the end of its context ends Run.
+// the lease or tries again. An error of hold that is not the end of its context ends Run. A bus that does not answer
+// is waited for.
 func Run(ctx context.Context, c Config, hold func(context.Context) error) error {
 	if c.TTL == 0 {
 		c.TTL = streams.LeaseTTL
 	}
-	kv, err := c.JS.KeyValue(ctx, streams.BucketLeases)
-	if err != nil {
-		return fmt.Errorf("lease %s: open bucket: %w", c.Key, err)
-	}
-	h := &holder{Config: c, kv: kv}
+	h := &holder{Config: c}
 	for {
 		revision, err := h.acquire(ctx)
 		if err != nil {
@@ -55,10 +52,41 @@ func Run(ctx context.Context, c Config, hold func(context.Context) error) error 
 	}
 }
 
+// Campaign is Run for services that do not end because their work failed: the failure is logged and the lease given back
+// first, so that a healthier copy may take over, and after a pause this copy runs for it again. Only the end of ctx
+// ends it.
+func Campaign(ctx context.Context, c Config, hold func(context.Context) error) error {
+	pauses := lifecycle.Pauses(firstPause, longestPause)
+	for {
+		var began time.Time
+		err := Run(ctx, c, func(ctx context.Context) error {
+			began = time.Now()
+			return hold(ctx)
+		})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if !began.IsZero() && time.Since(began) > goneWell {
+			pauses.Reset()
+		}
+		next := pauses.NextBackOff()
+		c.Logger.WarnContext(ctx, "lease given up", slog.String("lease", c.Key), slog.String("owner", c.Owner),
+			slog.Any("error", err), slog.Duration("retry_in", next))
+		lifecycle.Pause(ctx, next)
+	}
+}
+
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = 5 * time.Second
+	openPause    = time.Second // between tries to open the bucket
+	goneWell     = time.Minute // work that lasted so long was not hopeless from the start
+)
+
 type holder struct {
 	Config
-	kv    jetstream.KeyValue
-	taken time.Time // when the request that took the lease was sent
+	kv    jetstream.KeyValue // nil until the bus has answered
+	taken time.Time          // when the request that took the lease was sent
 }
 
 // acquire waits until the lease is free and takes it.
@@ -82,6 +110,13 @@ func (h *holder) acquire(ctx context.Context) (uint64, error) {
 func (h *holder) take(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.TTL)
 	defer cancel()
+	if h.kv == nil {
+		kv, err := h.JS.KeyValue(ctx, streams.BucketLeases)
+		if err != nil {
+			return 0, fmt.Errorf("open bucket %s: %w", streams.BucketLeases, err)
+		}
+		h.kv = kv
+	}
 	h.taken = time.Now()
 	return h.kv.Create(ctx, h.Key, h.value())
 }
@@ -97,6 +132,10 @@ func (h *holder) value() []byte {
 // waitFree returns when the entry has gone, or after a TTL, whichever is first: should the notice be missed,
 // the next try finds out.
 func (h *holder) waitFree(ctx context.Context) {
+	if h.kv == nil { // the bus is away, or being set up
+		lifecycle.Pause(ctx, openPause)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.TTL)
 	defer cancel()
 	w, err := h.kv.Watch(ctx, h.Key, jetstream.MetaOnly())

@@ -135,6 +135,66 @@ func TestAnErrorOfTheWorkEndsRunAndReleases(t *testing.T) {
 	}
 }
 
+// A server that starts has no buckets for a moment.
+func TestALeaseWhoseBucketIsNotThereIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	if err := b.JS.DeleteKeyValue(t.Context(), streams.BucketLeases); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := b.Conn.SubscribeSync("$JS.API.STREAM.INFO.KV_" + streams.BucketLeases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	held, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- lease.Run(ctx, lease.Config{JS: b.JS, Key: "test", Owner: "a", Logger: slog.New(slog.DiscardHandler)}, func(ctx context.Context) error {
+			close(held)
+			<-ctx.Done()
+			return context.Cause(ctx)
+		})
+	}()
+	if _, err := asked.NextMsgWithContext(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams.Ensure(t.Context(), b.JS, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-held:
+	case err := <-done:
+		t.Fatalf("run ended with %v", err)
+	}
+	stop()
+	<-done
+}
+
+func TestACampaignGoesOnAfterItsWorkFailed(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	kv, err := b.JS.KeyValue(ctx, streams.BucketLeases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := 0
+	err = lease.Campaign(ctx, lease.Config{JS: b.JS, Key: "test", Owner: "a", Logger: slog.New(slog.DiscardHandler)}, func(context.Context) error {
+		if terms++; terms == 3 {
+			stop()
+		}
+		return errors.New("broken")
+	})
+	if !errors.Is(err, context.Canceled) || terms != 3 {
+		t.Errorf("ended with %v after %d terms", err, terms)
+	}
+	if _, err := kv.Get(t.Context(), "test"); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("the lease was left: %v", err)
+	}
+}
+
 // A renewal that arrived although its answer did not is no loss.
 func TestAHolderRecognisesItsOwnRenewal(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ type Registry interface {
 // declares, also when another one has been installed since. An archive that nobody installed declares nothing: who
 // runs actions may write to the object store and name any digest in a fact.
 type Packs struct {
-	objects jetstream.ObjectStore
+	js      jetstream.JetStream
 	known   Registry
 	tempDir string
 
@@ -39,13 +39,9 @@ type Packs struct {
 // declared are the secrets of the programs of one pack, by pack and name.
 type declared struct{ actions, sensors map[string][]string }
 
-// NewPacks finds the archives. They are unpacked for a moment in tempDir; "" is the system's.
-func NewPacks(ctx context.Context, js jetstream.JetStream, installed Registry, tempDir string) (*Packs, error) {
-	objects, err := js.ObjectStore(ctx, streams.ObjectsPacks)
-	if err != nil {
-		return nil, fmt.Errorf("open object bucket %s: %w", streams.ObjectsPacks, err)
-	}
-	return &Packs{objects: objects, known: installed, tempDir: tempDir, read: map[string]declared{}}, nil
+// NewPacks makes Packs. Archives are unpacked for a moment in tempDir; "" is the system's.
+func NewPacks(js jetstream.JetStream, installed Registry, tempDir string) *Packs {
+	return &Packs{js: js, known: installed, tempDir: tempDir, read: map[string]declared{}}
 }
 
 // Declared tells which secrets an action declares.
@@ -92,7 +88,11 @@ func (p *Packs) remember(digest string, d declared) {
 }
 
 func (p *Packs) open(ctx context.Context, digest string) (d declared, err error) {
-	archive, err := p.objects.Get(ctx, digest)
+	objects, err := p.js.ObjectStore(ctx, streams.ObjectsPacks)
+	if err != nil {
+		return d, fmt.Errorf("open object bucket %s: %w", streams.ObjectsPacks, err)
+	}
+	archive, err := objects.Get(ctx, digest)
 	if err != nil {
 		return d, fmt.Errorf("read archive: %w", err)
 	}

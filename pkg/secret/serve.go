@@ -14,6 +14,7 @@ import (
 
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/pack"
 	"github.com/attune/attune/streams"
@@ -45,25 +46,20 @@ const (
 	queueGroup    = "secrets"
 )
 
-// Serve answers runners and hosts of sensors that ask for secrets, until ctx ends. Several copies share the work.
+// Serve answers runners and hosts of sensors that ask for secrets, until ctx ends, once the bus answers. Several copies
+// share the work.
 func Serve(ctx context.Context, c ServeConfig) error {
-	runners, err := c.Bus.JS.KeyValue(ctx, streams.BucketRunners)
-	if err != nil {
-		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketRunners, err)
+	r := &responder{ServeConfig: c, facts: execution.NewFacts(c.Bus.JS)}
+	notify := func(err error, next time.Duration) {
+		c.Logger.WarnContext(ctx, "secrets are not served yet", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
 	}
-	sensors, err := c.Bus.JS.KeyValue(ctx, streams.BucketSensors)
-	if err != nil {
-		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketSensors, err)
-	}
-	configs, err := c.Bus.JS.KeyValue(ctx, streams.BucketConfigs)
-	if err != nil {
-		return fmt.Errorf("serve secrets: open bucket %s: %w", streams.BucketConfigs, err)
+	if err := lifecycle.Insist(ctx, lifecycle.Pauses(100*time.Millisecond, 2*time.Second), notify, func() error { return r.open(ctx) }); err != nil {
+		return fmt.Errorf("serve secrets: %w", err)
 	}
 	sub, err := c.Bus.Conn.QueueSubscribeSync(streams.RPCSecret, queueGroup)
 	if err != nil {
 		return fmt.Errorf("serve secrets: subscribe %s: %w", streams.RPCSecret, err)
 	}
-	r := responder{ServeConfig: c, runners: runners, sensors: sensors, configs: configs, facts: execution.NewFacts(c.Bus.JS)}
 	var g errgroup.Group
 	g.SetLimit(servers)
 	for {
@@ -85,7 +81,19 @@ type responder struct {
 	facts   *execution.Facts
 }
 
-func (r responder) respond(ctx context.Context, m *nats.Msg) {
+func (r *responder) open(ctx context.Context) error {
+	for name, kv := range map[string]*jetstream.KeyValue{
+		streams.BucketRunners: &r.runners, streams.BucketSensors: &r.sensors, streams.BucketConfigs: &r.configs,
+	} {
+		var err error
+		if *kv, err = r.Bus.JS.KeyValue(ctx, name); err != nil {
+			return fmt.Errorf("open bucket %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (r *responder) respond(ctx context.Context, m *nats.Msg) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
 	defer cancel()
 	a, err := r.answer(ctx, m.Data)
@@ -115,7 +123,7 @@ func reason(err error) string {
 	return "secrets cannot be read now"
 }
 
-func (r responder) answer(ctx context.Context, data []byte) (answer, error) {
+func (r *responder) answer(ctx context.Context, data []byte) (answer, error) {
 	q, err := parseRequest(data)
 	if err != nil {
 		return answer{}, errors.Join(ErrRefused, err)
@@ -135,7 +143,7 @@ func (r responder) answer(ctx context.Context, data []byte) (answer, error) {
 }
 
 // entitled tells what whoever asks may have.
-func (r responder) entitled(ctx context.Context, q request) (entitled, error) {
+func (r *responder) entitled(ctx context.Context, q request) (entitled, error) {
 	if q.Sensor != "" {
 		return r.entitledSensor(ctx, q)
 	}
@@ -143,7 +151,7 @@ func (r responder) entitled(ctx context.Context, q request) (entitled, error) {
 }
 
 // running gives the execution's state when it runs at that attempt.
-func (r responder) running(ctx context.Context, q request) (execution.State, error) {
+func (r *responder) running(ctx context.Context, q request) (execution.State, error) {
 	st, err := r.facts.Find(ctx, q.Execution)
 	if errors.Is(err, execution.ErrNotFound) || errors.Is(err, streams.ErrBadToken) {
 		return st, fmt.Errorf("execution %.60q is not known: %w", q.Execution, ErrRefused)
@@ -158,7 +166,7 @@ func (r responder) running(ctx context.Context, q request) (execution.State, err
 }
 
 // keyOf gives the curve key in a runner's heartbeat. It may be missing for a moment after the runner's start.
-func (r responder) keyOf(ctx context.Context, runner string) (string, error) {
+func (r *responder) keyOf(ctx context.Context, runner string) (string, error) {
 	entry, err := r.runners.Get(ctx, runner)
 	if err != nil {
 		return "", fmt.Errorf("runner %s: %w", runner, err)

@@ -131,15 +131,17 @@ func (w *world) Installed(_ context.Context, pack, digest string) (bool, error) 
 
 func (w *world) serve(t *testing.T) {
 	t.Helper()
-	packs, err := secret.NewPacks(t.Context(), w.bus.JS, w, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w.begin(t)
+	w.awaitServer(t)
+}
+
+func (w *world) begin(t *testing.T) {
+	t.Helper()
+	packs := secret.NewPacks(w.bus.JS, w, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	config := secret.ServeConfig{Bus: w.bus, Values: w.values, Declarations: packs, Logger: slog.New(slog.DiscardHandler)}
 	go func() { done <- secret.Serve(ctx, config) }()
-	w.awaitServer(t)
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -190,6 +192,28 @@ func TestARunningExecutionGetsWhatItsActionDeclares(t *testing.T) {
 	if seen := traffic(); seen == "" || strings.Contains(seen, canary) {
 		t.Errorf("the bus carried %q", seen)
 	}
+}
+
+// A bus that is being set up, or does not answer, is waited for.
+func TestSecretsAreServedOnceTheBusIsReady(t *testing.T) {
+	t.Parallel()
+	b := natstest.New(t)
+	if err := b.JS.DeleteKeyValue(t.Context(), streams.BucketConfigs); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := b.Conn.SubscribeSync("$JS.API.STREAM.INFO.KV_" + streams.BucketConfigs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{bus: b, values: inMemory{}}
+	w.begin(t)
+	if _, err := asked.NextMsgWithContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := streams.Ensure(t.Context(), b.JS, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	w.awaitServer(t)
 }
 
 func TestOnlyWhatWasAskedForIsGiven(t *testing.T) {

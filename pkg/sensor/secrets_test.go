@@ -66,10 +66,7 @@ func (w *world) serveSecrets(t *testing.T) (set func(name, value string)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packs, err := secret.NewPacks(t.Context(), w.bus.JS, definitions.New(w.db), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	packs := secret.NewPacks(w.bus.JS, definitions.New(w.db), t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {

@@ -151,9 +151,6 @@ func (s *Server) webhookSecrets(ctx context.Context, packName string, w pack.Web
 
 // serveSecrets answers runners that ask for the secrets of what they run.
 func (s *Server) serveSecrets(ctx context.Context) error {
-	declared, err := secret.NewPacks(ctx, s.config.Bus.JS, s.store, s.config.TempDir)
-	if err != nil {
-		return err
-	}
+	declared := secret.NewPacks(s.config.Bus.JS, s.store, s.config.TempDir)
 	return secret.Serve(ctx, secret.ServeConfig{Bus: s.config.Bus, Values: s.config.Secrets, Declarations: declared, Logger: s.log})
 }

@@ -43,17 +43,7 @@ const (
 // leaves the rest to the next.
 func (r *Recorder) settle(ctx context.Context) error {
 	config := lease.Config{JS: r.Bus.JS, Key: logsLease, Owner: r.id, Logger: r.Logger}
-	pause := lifecycle.Pauses(firstPause, longestPause)
-	for ctx.Err() == nil {
-		err := lease.Run(ctx, config, r.keepLogs)
-		if ctx.Err() != nil {
-			break
-		}
-		next := pause.NextBackOff()
-		r.Logger.WarnContext(ctx, "logs are not completed for now", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		lifecycle.Pause(ctx, next)
-	}
-	return context.Cause(ctx)
+	return lease.Campaign(ctx, config, r.keepLogs)
 }
 
 // keepLogs is what one recorder does with logs at a time.

@@ -87,7 +87,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return s.definitions.Watch(ctx, s.Logger, s.learn)
 	})
 	g.Go(func() error {
-		return lease.Run(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
+		return lease.Campaign(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
 	})
 	return g.Wait()
 }

@@ -30,8 +30,6 @@ import (
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/lease"
-	"github.com/attune/attune/pkg/lifecycle"
-	"github.com/attune/attune/pkg/logging"
 )
 
 // leaseKey names the scheduler's lease.
@@ -99,36 +97,21 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			return definitions.New(s.DB).Watch(ctx, s.Logger, func(snap *definitions.Snapshot) { s.policies.set(declaredBy(snap)) })
 		})
 	}
-	g.Go(func() error { return s.campaign(ctx) })
+	g.Go(func() error {
+		return lease.Campaign(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, TTL: s.LeaseTTL, Logger: s.Logger}, s.lead)
+	})
 	return g.Wait()
 }
 
-// campaign leads and stands by in turns. What ends a term, other than the loss of the lease, gives the lease
-// back first, so that a healthier copy may take over.
-func (s *Scheduler) campaign(ctx context.Context) error {
-	pause := lifecycle.Pauses(100*time.Millisecond, 5*time.Second)
-	config := lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, TTL: s.LeaseTTL, Logger: s.Logger}
-	for ctx.Err() == nil {
-		err := lease.Run(ctx, config, func(ctx context.Context) error { return s.lead(ctx, pause.Reset) })
-		if ctx.Err() != nil {
-			break
-		}
-		next := pause.NextBackOff()
-		s.Logger.WarnContext(ctx, "leadership given up", slog.Any(logging.Error, err), slog.Duration("retry_in", next))
-		lifecycle.Pause(ctx, next)
-	}
-	return context.Cause(ctx)
-}
-
 // lead serves one term. It returns why the term ended.
-func (s *Scheduler) lead(ctx context.Context, settled func()) error {
+func (s *Scheduler) lead(ctx context.Context) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	t, err := s.newTerm(ctx, end)
 	if err != nil {
 		return err
 	}
-	err = t.run(ctx, settled)
+	err = t.run(ctx)
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
 		return cause
 	}

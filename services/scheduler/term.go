@@ -84,15 +84,15 @@ func (s *Scheduler) newTerm(ctx context.Context, end context.CancelCauseFunc) (*
 }
 
 // run rebuilds and then leads until something ends the term.
-func (t *term) run(ctx context.Context, settled func()) error {
+func (t *term) run(ctx context.Context) error {
 	began := time.Now()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return t.serve(ctx, g, began, settled) })
+	g.Go(func() error { return t.serve(ctx, g, began) })
 	return g.Wait()
 }
 
 // serve is the loop's goroutine.
-func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, settled func()) error {
+func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time) error {
 	fed, stopFeeding := context.WithCancel(ctx)
 	feeds, err := t.rebuild(fed)
 	defer func() {
@@ -117,7 +117,6 @@ func (t *term) serve(ctx context.Context, g *errgroup.Group, began time.Time, se
 	}
 	t.leading.begin(t)
 	defer t.leading.cease()
-	settled()
 	waiting, holding := t.state.Counts()
 	t.Logger.InfoContext(ctx, "leading", slog.Uint64("epoch", t.epoch), slog.Int("waiting", waiting),
 		slog.Int("running", holding), slog.Duration("rebuilt_in", time.Since(began)))

@@ -25,7 +25,6 @@ import (
 	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/lease"
-	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
 
@@ -94,7 +93,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return definitions.New(s.DB).Watch(ctx, s.Logger, s.learn)
 	})
 	g.Go(func() error {
-		return lease.Run(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
+		return lease.Campaign(ctx, lease.Config{JS: s.Bus.JS, Key: leaseKey, Owner: s.ID, Logger: s.Logger}, s.lead)
 	})
 	if s.Host != nil {
 		g.Go(func() error { return s.Host.Run(ctx) })
@@ -117,8 +116,7 @@ func (s *Service) learn(snap *definitions.Snapshot) {
 func (s *Service) lead(ctx context.Context) error {
 	kv, err := s.Bus.JS.KeyValue(ctx, streams.BucketTimers)
 	if err != nil {
-		s.Logger.WarnContext(ctx, "timers cannot be read", slog.String("bucket", streams.BucketTimers), slog.Any(logging.Error, err))
-		return nil // gives the lease back; whoever takes it next tries again
+		return fmt.Errorf("open bucket %s: %w", streams.BucketTimers, err)
 	}
 	for s.snapshot.Load() == nil {
 		if err := s.awaitChange(ctx); err != nil {

@@ -77,7 +77,7 @@ func TestAStoppedLeaderDispatchesNothingTwice(t *testing.T) {
 	second.start(t, "").AwaitLine(t, `(msg=leading|leading )`)
 	pauseFor(t, stopped-streams.LeaseTTL)
 	first.now().Signal(syscall.SIGCONT)
-	first.now().AwaitLine(t, `(lease lost|leadership given up|dispatch not acknowledged)`)
+	first.now().AwaitLine(t, `(lease lost|lease given up|dispatch not acknowledged)`)
 	g.request(20)
 	h := g.settle()
 	if n := statuses(h)["succeeded"]; n != len(g.asked) {
