@@ -9,12 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/attune/attune/pkg/credential"
 )
 
-const (
-	maxKeys    = 16       // in one file
-	maxKeyFile = 64 << 10 // bytes
-)
+const maxKeys = 16 // in one file
 
 // keyFile is a Source: a file with a key a line, the newest first. Empty lines and those that begin with # are not
 // looked at.
@@ -25,12 +24,11 @@ type keyFile struct {
 
 // KeyFile is the Source that is a file for its owner only. The file is made when there is no key at all, and gets new
 // keys when secrets go over to one.
-func KeyFile(path string) Source { return ownFile{keyFile{path: path, others: 0o077}} }
+func KeyFile(path string) Source { return ownFile{keyFile{path: path, others: credential.Own}} }
 
 // Credential is the Source that is a file which the service manager hands over, such as $CREDENTIALS_DIRECTORY/NAME of
-// systemd. Nothing is written to it. To let a service's user read it, systemd gives it an access list, which looks
-// like a right of the group.
-func Credential(path string) Source { return keyFile{path: path, others: 0o037} }
+// systemd. Nothing is written to it.
+func Credential(path string) Source { return keyFile{path: path, others: credential.Handed} }
 
 func (f keyFile) String() string { return f.path }
 
@@ -64,36 +62,13 @@ func (f keyFile) Load(context.Context) ([]Wrapper, error) {
 	return keys, nil
 }
 
-func (f keyFile) read() ([]byte, error) {
-	file, err := os.Open(filepath.Clean(f.path))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !info.Mode().IsRegular() || info.Size() > maxKeyFile:
-		return nil, fmt.Errorf("%s is not a file of keys: %w", f.path, ErrKeyFile)
-	case info.Mode().Perm()&f.others != 0:
-		return nil, fmt.Errorf("%s has mode %v, so that others may read it or write to it; chmod 0400 it, and consider the key known to them: %w",
-			f.path, info.Mode(), ErrKeyFile)
-	}
-	content := make([]byte, info.Size())
-	n, err := file.ReadAt(content, 0)
-	if n < len(content) {
-		return nil, fmt.Errorf("%s: %w", f.path, err)
-	}
-	return content, nil
-}
+func (f keyFile) read() ([]byte, error) { return credential.Read(f.path, f.others) }
 
 // ownFile is a keyFile that may be written.
 type ownFile struct{ keyFile }
 
 // MakeKey puts a fresh key in front of those in a file, which it makes when it is not there.
-func MakeKey(file string) error { return ownFile{keyFile{path: file, others: 0o077}}.Make() }
+func MakeKey(file string) error { return ownFile{keyFile{path: file, others: credential.Own}}.Make() }
 
 // Make puts a fresh key in front of those in the file. The file is whole at every moment, and keeps its owner.
 func (f ownFile) Make() error {

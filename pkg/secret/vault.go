@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/attune/attune/pkg/authority"
+	"github.com/attune/attune/pkg/credential"
 )
 
 const (
@@ -127,7 +128,7 @@ func (v *vault) request(ctx context.Context, method, path string, in any) (*http
 
 // token reads the token, from a file that only its owner may read.
 func (v *vault) token() (string, error) {
-	content, err := keyFile{path: v.config.TokenFile, others: 0o037}.read()
+	content, err := credential.Read(v.config.TokenFile, credential.Handed)
 	if err != nil {
 		return "", fmt.Errorf("token for vault: %w", err)
 	}

@@ -3,6 +3,8 @@ package secret
 import (
 	"context"
 	"errors"
+
+	"github.com/attune/attune/pkg/credential"
 )
 
 // Wrapper seals data keys with one key-encryption key, which may be elsewhere. What is wrapped opens only with the
@@ -32,7 +34,7 @@ var (
 	// ErrKeyWrong is returned when something is sealed with a key, and those that this process has are others.
 	ErrKeyWrong = errors.New("key of the secrets is another one")
 	// ErrKeyFile is returned when a file of keys is not what this package wrote, or others may read it.
-	ErrKeyFile = errors.New("key file is not acceptable")
+	ErrKeyFile = credential.ErrFile
 	// ErrNoNewKey is returned by Rekey when there is no key to go over to.
 	ErrNoNewKey = errors.New("there is no new key")
 )
