@@ -63,6 +63,10 @@ type Config struct {
 	LogKeep          string `envconfig:"LOG_KEEP" default:"head" desc:"head: of a stream over its limit the beginning is kept; ends: the first and the last half of the limit"`
 	LogForward       string `envconfig:"LOG_FORWARD" desc:"where the output of executions is forwarded to: file:///FOLDER, otlp+http://HOST:PORT or otlp+https://HOST:PORT"`
 
+	LogForwardHeaders     string `envconfig:"LOG_FORWARD_HEADERS" desc:"headers that its receiver asks for: NAME=VALUE,NAME2=VALUE2, values percent-encoded"`
+	LogForwardHeadersFile string `envconfig:"LOG_FORWARD_HEADERS_FILE" desc:"file with them, read anew for every request"`
+	LogForwardCA          string `envconfig:"LOG_FORWARD_CA" desc:"file with the certificates of the authorities that the receiver is checked by; the system's when empty"`
+
 	RuntimesDir string        `envconfig:"RUNTIMES_DIR" desc:"folder with definitions of further runtimes, NAME.yaml"`
 	Grace       time.Duration `envconfig:"GRACE" default:"10s" desc:"between TERM and KILL for an action"`
 	Drain       time.Duration `envconfig:"DRAIN" default:"30s" desc:"how long a stop waits for running executions"`

@@ -19,6 +19,8 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	t.Setenv("ATTUNE_SYNC", "sometimes")
 	t.Setenv("ATTUNE_REPLICAS", "9")
 	t.Setenv("ATTUNE_LOG_FORWARD", "otlp+grpc://u:hidden@h:4317")
+	t.Setenv("ATTUNE_LOG_FORWARD_HEADERS", "Authorization=Bearer hidden,Host=hidden")
+	t.Setenv("ATTUNE_LOG_FORWARD_CA", "/x/ca.pem")
 	t.Setenv("ATTUNE_DATABASE_URL", "mysql://u:hidden@h/d")
 	c, err := config.Load()
 	if err != nil {
@@ -28,8 +30,8 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	if !errors.Is(err, config.ErrBad) {
 		t.Fatalf("check: %v", err)
 	}
-	for _, name := range []string{"HTTP_ADDR", "LOG_LEVEL", "SYNC", "REPLICAS", "DATABASE_URL", "LOG_FORWARD"} {
-		if !strings.Contains(err.Error(), "ATTUNE_"+name) {
+	for _, name := range []string{"HTTP_ADDR", "LOG_LEVEL", "SYNC", "REPLICAS", "DATABASE_URL", "LOG_FORWARD", "LOG_FORWARD_HEADERS", "LOG_FORWARD_CA"} {
+		if !strings.Contains(err.Error(), "ATTUNE_"+name+"=") {
 			t.Errorf("%s is not named in: %v", name, err)
 		}
 	}
@@ -66,7 +68,7 @@ func TestADatabaseMayBeNamedByItsSocket(t *testing.T) {
 func TestSecretsAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	c := config.Config{DatabaseURL: "postgres://u:hidden@h/d", NATSURL: "nats://u:hidden@h", Token: "hidden"}
+	c := config.Config{DatabaseURL: "postgres://u:hidden@h/d", NATSURL: "nats://u:hidden@h", Token: "hidden", LogForward: "otlp+https://u:hidden@h", LogForwardHeaders: "X-Token=hidden"}
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("configuration", "config", c)
 	if strings.Contains(b.String(), "hidden") {
 		t.Errorf("logged: %s", b.String())

@@ -33,7 +33,7 @@ func (c Config) ActionUsers() sandbox.Range {
 
 // CredentialFiles are the files and folders with credentials that the environment names.
 func (c Config) CredentialFiles() (all []string) {
-	for _, file := range []string{c.NATSCreds, c.NATSKey, c.HTTPKey, c.SecretKeyFile, c.VaultTokenFile, c.CredentialsDir} {
+	for _, file := range []string{c.NATSCreds, c.NATSKey, c.HTTPKey, c.SecretKeyFile, c.VaultTokenFile, c.CredentialsDir, c.LogForwardHeadersFile} {
 		if file != "" {
 			all = append(all, file)
 		}

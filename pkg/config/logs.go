@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/attune/attune/pkg/forward"
 	"github.com/attune/attune/pkg/logs"
 )
 
@@ -27,11 +26,7 @@ func (c Config) checkLogs() error {
 		inBytes("LOG_MAX_TOTAL_BYTES", c.LogMaxTotalBytes, minLogBytes, 2*maxLogBytes),
 		inBytes("LOG_SEGMENT_BYTES", c.LogSegmentBytes, logs.MinSegmentBytes, logs.MaxSegmentBytes),
 		oneOf("LOG_KEEP", c.LogKeep, logKeepHead, logKeepEnds),
-	}
-	if c.LogForward != "" {
-		if err := forward.Check(c.LogForward); err != nil {
-			errs = append(errs, wrong("LOG_FORWARD", "...", err.Error())) // it may hold a password
-		}
+		c.checkForward(),
 	}
 	if c.LogMaxTotalBytes < c.LogMaxBytes {
 		errs = append(errs, wrong("LOG_MAX_TOTAL_BYTES", strconv.FormatInt(c.LogMaxTotalBytes, 10), "want at least LOG_MAX_BYTES"))

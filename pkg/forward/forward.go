@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,8 +41,8 @@ type Outcome struct {
 
 // Config says what is handed on, and where to.
 type Config struct {
+	Destination
 	Bus        *bus.Bus
-	Target     string // see Check
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil leaves the metrics unregistered
 }
@@ -50,13 +51,18 @@ type Config struct {
 type Forwarder struct {
 	Config
 	target  target
+	sink    Sink
 	metrics *metrics
-	failed  bool // and it has been said; of Run's goroutine
+	told    []failure // those in a row that have been said; of Run's goroutine
 }
 
 // New makes a forwarder.
 func New(c Config) (*Forwarder, error) {
 	t, err := parse(c.Target)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := c.sink(t)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +73,7 @@ func New(c Config) (*Forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Forwarder{Config: c, target: t, metrics: m}, nil
+	return &Forwarder{Config: c, target: t, sink: sink, metrics: m}, nil
 }
 
 // Remove forgets how far output was handed on, for when nobody hands it on any more.
@@ -81,9 +87,8 @@ func Remove(ctx context.Context, js jetstream.JetStream) error {
 
 // Run hands on until ctx ends, from session to session. One at a time is enough: two do no harm, but repeat lines.
 func (f *Forwarder) Run(ctx context.Context) error {
-	sink := f.sink()
 	defer func() {
-		if err := sink.Close(); err != nil {
+		if err := f.sink.Close(); err != nil {
 			f.Logger.WarnContext(ctx, "sink of logs was not closed", slog.Any(logging.Error, err))
 		}
 	}()
@@ -91,7 +96,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	pause := lifecycle.Pauses(firstPause, longestPause)
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := f.follow(ctx, sink)
+		err := f.follow(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -104,18 +109,11 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		f.fail(ctx, err)
 		lifecycle.Pause(ctx, pause.NextBackOff())
 	}
-	f.failed = false
+	f.told = nil
 	return context.Cause(ctx)
 }
 
-func (f *Forwarder) sink() Sink {
-	if f.target.folder != "" {
-		return newFiles(f.target)
-	}
-	return newReceiver(f.target)
-}
-
-func (f *Forwarder) follow(ctx context.Context, sink Sink) error {
+func (f *Forwarder) follow(ctx context.Context) error {
 	s, err := f.open(ctx)
 	if err != nil {
 		return err
@@ -130,7 +128,7 @@ func (f *Forwarder) follow(ctx context.Context, sink Sink) error {
 		if s.replaced() {
 			return errReconnected
 		}
-		if err := f.deliver(ctx, s, sink, f.read(ctx, s, batch)); err != nil {
+		if err := f.deliver(ctx, s, f.read(ctx, s, batch)); err != nil {
 			return err
 		}
 		s.acknowledge(f)
@@ -163,10 +161,10 @@ func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg)
 }
 
 // deliver insists until the sink is done with all records, or ctx ends.
-func (f *Forwarder) deliver(ctx context.Context, s *session, sink Sink, records []Record) error {
+func (f *Forwarder) deliver(ctx context.Context, s *session, records []Record) error {
 	pause := lifecycle.Pauses(firstPause, longestPause)
 	for len(records) > 0 {
-		o, err := sink.Send(ctx, records)
+		o, err := f.sink.Send(ctx, records)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -192,8 +190,8 @@ func (f *Forwarder) deliver(ctx context.Context, s *session, sink Sink, records 
 
 // recover says that a failure is over, if there was one.
 func (f *Forwarder) recover(ctx context.Context) {
-	if f.failed {
-		f.failed = false
+	if len(f.told) > 0 {
+		f.told = nil
 		f.Logger.InfoContext(ctx, "output is forwarded again", slog.String("to", f.target.shown))
 	}
 }
@@ -206,13 +204,34 @@ func asked(err error) time.Duration {
 	return 0
 }
 
-// fail counts a failure, and says so if it is the first in a row.
+// failure is a kind of failure that a user does something else about.
+type failure string
+
+const (
+	failureAway   failure = "away"
+	failureDenied failure = "denied" // for the credentials
+	failureUnread failure = "unread" // the file with them
+)
+
+func kindOf(err error) failure {
+	switch {
+	case errors.Is(err, errDenied):
+		return failureDenied
+	case errors.Is(err, errUnread):
+		return failureUnread
+	}
+	return failureAway
+}
+
+// fail counts a failure, and says so if it is the first of its kind in a row.
 func (f *Forwarder) fail(ctx context.Context, err error) {
 	f.metrics.errors.Inc()
-	if !f.failed {
-		f.failed = true
-		f.Logger.WarnContext(ctx, "output is not forwarded for now", slog.String("to", f.target.shown), slog.Any(logging.Error, err))
+	kind := kindOf(err)
+	if slices.Contains(f.told, kind) {
+		return
 	}
+	f.told = append(f.told, kind)
+	f.Logger.WarnContext(ctx, "output is not forwarded for now", slog.String("to", f.target.shown), slog.Any(logging.Error, err))
 }
 
 // lag looks how much waits while the sink is away.

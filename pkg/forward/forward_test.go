@@ -63,8 +63,13 @@ func newFixture(t *testing.T) *fixture {
 // start runs a forwarder and gives what stops it and waits.
 func (f *fixture) start(t *testing.T, target string) (stop func()) {
 	t.Helper()
+	return f.startTo(t, forward.Destination{Target: target})
+}
+
+func (f *fixture) startTo(t *testing.T, d forward.Destination) (stop func()) {
+	t.Helper()
 	f.metrics = prometheus.NewRegistry()
-	fw, err := forward.New(forward.Config{Bus: f.recorder, Target: target, Logger: slog.New(slog.NewTextHandler(f.said, nil)), Registerer: f.metrics})
+	fw, err := forward.New(forward.Config{Bus: f.recorder, Destination: d, Logger: slog.New(slog.NewTextHandler(f.said, nil)), Registerer: f.metrics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +192,7 @@ func numbered(size int) []byte {
 type book struct {
 	mu    sync.Mutex
 	text  map[string][]byte
+	again int // records that had come before
 	fault error
 }
 
@@ -209,7 +215,16 @@ func (b *book) enter(stream string, offset int64, text []byte, partial bool) {
 	}
 	if end := offset + int64(len(text)); end > int64(len(have)) {
 		b.text[stream] = append(have[:offset], text...)
+	} else {
+		b.again++
 	}
+}
+
+// repeated counts the records that had come before.
+func (b *book) repeated() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.again
 }
 
 // has tells whether a stream is there. The record of a last line without a newline looks like that of one with it.

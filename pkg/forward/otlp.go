@@ -3,11 +3,13 @@ package forward
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -30,14 +32,18 @@ const (
 // receiver sends records to a receiver of OpenTelemetry logs, over HTTP in protobuf.
 type receiver struct {
 	endpoint string
+	headers  func() (http.Header, error) // that it asks for
 	client   *http.Client
 }
 
-func newReceiver(t target) *receiver {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true}
-	return &receiver{endpoint: t.endpoint, client: &http.Client{
+func newReceiver(t target, headers func() (http.Header, error), secure *tls.Config) *receiver {
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, MaxIdleConns: 1, IdleConnTimeout: time.Minute, TLSHandshakeTimeout: 10 * time.Second, ForceAttemptHTTP2: true,
+		TLSClientConfig: secure,
+	}
+	return &receiver{endpoint: t.endpoint, headers: headers, client: &http.Client{
 		Transport: transport, Timeout: requestTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it would take credentials along
 	}}
 }
 
@@ -82,6 +88,9 @@ type busyError struct {
 
 func (e busyError) Error() string { return "the receiver answers " + e.status }
 
+// errDenied is returned when the receiver wants credentials, or others. They may be renewed, so lines wait for it.
+var errDenied = errors.New("it does not accept the credentials")
+
 // post sends one request and gives how many of its records the receiver refused.
 func (r *receiver) post(ctx context.Context, records []Record) (refused int, err error) {
 	body, err := proto.Marshal(encode(records, time.Now()))
@@ -90,6 +99,9 @@ func (r *receiver) post(ctx context.Context, records []Record) (refused int, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.endpoint, bytes.NewReader(body))
 	if err != nil {
+		return 0, err
+	}
+	if req.Header, err = r.headers(); err != nil {
 		return 0, err
 	}
 	req.Header.Set("Content-Type", "application/x-protobuf")
@@ -102,13 +114,27 @@ func (r *receiver) post(ctx context.Context, records []Record) (refused int, err
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	switch {
 	case resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusRequestEntityTooLarge:
-		return 0, badRequestError{resp.Status}
+		return 0, badRequestError{shown(resp)}
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
-		return 0, busyError{status: resp.Status, after: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+		return 0, refusal(resp)
 	case err != nil:
 		return 0, fmt.Errorf("read the answer: %w", err)
 	}
 	return min(rejected(answer), len(records)), nil
+}
+
+// refusal is the error of an answer that may be another one later.
+func refusal(resp *http.Response) error {
+	busy := busyError{status: shown(resp), after: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("%w: %w", busy, errDenied)
+	}
+	return busy
+}
+
+// shown is the status of an answer in our words: the receiver's may repeat what it was sent.
+func shown(resp *http.Response) string {
+	return strings.TrimSpace(strconv.Itoa(resp.StatusCode) + " " + http.StatusText(resp.StatusCode))
 }
 
 // retryAfter reads the header of that name: seconds, or a date.

@@ -22,12 +22,6 @@ const (
 	maxFileKeep      = 1000
 )
 
-// Check tells whether an address names a sink. The error does not repeat it: it may hold a password.
-func Check(address string) error {
-	_, err := parse(address)
-	return err
-}
-
 // target is an address taken apart.
 type target struct {
 	folder    string // of files; "" for a receiver

@@ -32,7 +32,7 @@ func TestAddressesOfSinks(t *testing.T) {
 		"", "x", "/var/log", "file://var/log", "file:var/log", "file:///", "file:///..", "file:///a?keep=-1", "file:///a?max_bytes=1", "file:///a?max=1", "http://host",
 		"otlp+http://", "otlp+grpc://host:4317", "otlp://host", "otlp+http://host?x=1", "otlp+http://u:hidden@ho st",
 	} {
-		if err := Check(address); !errors.Is(err, ErrTarget) || strings.Contains(err.Error(), "hidden") {
+		if err := (Destination{Target: address}).CheckTarget(); !errors.Is(err, ErrTarget) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}

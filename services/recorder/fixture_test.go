@@ -15,6 +15,7 @@ import (
 	"github.com/attune/attune/pkg/database/dbtest"
 	"github.com/attune/attune/pkg/definitions"
 	"github.com/attune/attune/pkg/execution"
+	"github.com/attune/attune/pkg/forward"
 	"github.com/attune/attune/pkg/history"
 	"github.com/attune/attune/pkg/natsserver/natstest"
 	"github.com/attune/attune/pkg/pack"
@@ -30,7 +31,7 @@ type fixture struct {
 	link    *dbtest.Link
 	history *history.Store
 	grace   time.Duration
-	forward string
+	forward forward.Destination
 }
 
 func newFixture(t *testing.T) *fixture {

@@ -15,7 +15,7 @@ import (
 // forwarded is what the file that output is forwarded to holds.
 func (f *fixture) forwarded(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(strings.TrimPrefix(f.forward, "file://"), "attune.jsonl"))
+	b, err := os.ReadFile(filepath.Join(strings.TrimPrefix(f.forward.Target, "file://"), "attune.jsonl"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func (f *fixture) forwarded(t *testing.T) string {
 func TestOutputIsForwardedByOneRecorderAfterTheOther(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.forward = "file://" + t.TempDir()
+	f.forward.Target = "file://" + t.TempDir()
 	f.print(t, "first", "one\n", true)
 	first := f.start(t)
 	eventually(t, "the first line is there", func() bool { return strings.Contains(f.forwarded(t), `"text":"one"`) })

@@ -45,8 +45,8 @@ type Config struct {
 	Settle     time.Duration // 0 means DefaultSettle
 	Owner      string        // unique to this copy; "" leaves logs to other copies to sweep
 	Retention  retention.Policies
-	SweepEvery time.Duration // 0 means DefaultSweepEvery
-	Forward    string        // where output is forwarded to, see forward.Check; "": nowhere
+	SweepEvery time.Duration       // 0 means DefaultSweepEvery
+	Forward    forward.Destination // of output; without a Target it is not forwarded
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 }
@@ -79,8 +79,8 @@ func New(c Config) (*Recorder, error) {
 		return nil, err
 	}
 	r := &Recorder{Config: c, id: uuid.NewString(), history: history.New(c.DB), metrics: m, ended: make(chan struct{}, 1)}
-	if c.Forward != "" {
-		if r.forward, err = forward.New(forward.Config{Bus: c.Bus, Target: c.Forward, Logger: c.Logger, Registerer: c.Registerer}); err != nil {
+	if c.Forward.Target != "" {
+		if r.forward, err = forward.New(forward.Config{Bus: c.Bus, Destination: c.Forward, Logger: c.Logger, Registerer: c.Registerer}); err != nil {
 			return nil, err
 		}
 	}

@@ -134,7 +134,7 @@ func isolation(p Process) runner.Isolation {
 func buildRecorder(_ context.Context, p Process, b *bus.Bus, log *slog.Logger) (lifecycle.Service, error) {
 	c := p.Config
 	return recorder.New(recorder.Config{
-		Bus: b, DB: p.DB, Owner: p.ID, Forward: c.LogForward, SweepEvery: c.RetentionEvery, Logger: log, Registerer: p.Registry,
+		Bus: b, DB: p.DB, Owner: p.ID, Forward: c.Forwarding(), SweepEvery: c.RetentionEvery, Logger: log, Registerer: p.Registry,
 		Retention: retention.Policies{
 			Logs:    retention.Policy{Age: time.Duration(c.LogRetentionAge), Count: c.LogRetentionCount, Bytes: int64(c.LogRetentionBytes)},
 			History: time.Duration(c.HistoryRetentionAge),
