@@ -18,7 +18,7 @@ type Problem struct {
 	Install   *PackVersion `json:"install,omitempty" doc:"The version that could not go in service: with install_failed."`
 	Execution string       `json:"execution,omitempty" doc:"The execution that was made and ended at once: with queue_full and queue_draining, if there is one."`
 
-	RetryAfter int `json:"-"` // seconds; 0: the usual
+	RetryAfter int `json:"-"` // the header's seconds; 0: the usual for who answers, none for who asked
 }
 
 // FieldError says what is wrong with one field, or with one place in a file of a pack.
@@ -54,7 +54,8 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType gives the media type of problems.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// The codes of problems.
+// The codes of problems. Clients repeat any request that is refused with rate_limited, too_many_streams,
+// scheduler_unavailable or events_full: whoever answers with one of these has done nothing of what was asked.
 const (
 	CodeInvalidRequest     = "invalid_request"       // 400: the request's form is wrong; errors name the fields
 	CodeInvalidJSON        = "invalid_json"          // 400

@@ -1,7 +1,7 @@
 // Package client talks to Attune's API over HTTP.
 //
 // Errors of the API arrive as *Problem, with the code and the fields that are wrong. Requests that may be
-// repeated are, for a bounded time, while the API cannot be reached. What is followed (state changes, logs)
+// repeated are, for a bounded time, while the API cannot be reached or says "later". What is followed (state changes, logs)
 // resumes after a broken connection where it stopped: nothing is missed and nothing comes twice.
 package client
 
@@ -18,17 +18,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 )
-
-// Patience is how long requests are repeated while the API cannot be reached, unless Config says otherwise.
-const Patience = 2 * time.Second
-
-// FollowPatience is how long following goes on trying to resume, unless Config says otherwise.
-const FollowPatience = 30 * time.Second
 
 // maxBody bounds an answer that is read whole.
 const maxBody = 64 << 20
@@ -46,8 +39,13 @@ type Config struct {
 	CAFile         string        // PEM file with certificates that the API's is checked by; "": the system's
 	ServerName     string        // that the API's certificate is for; "": the host of the URL
 	Agent          string        // sent as User-Agent
-	Patience       time.Duration // 0: Patience; negative: no repeating
+	Patience       time.Duration // 0: Patience; negative: no repeating at all
+	LaterPatience  time.Duration // 0: LaterPatience; negative: a refusal is one, even if it is for now
 	FollowPatience time.Duration // 0: FollowPatience; negative: no resuming
+
+	// Later, if it is not nil, is told of each refusal after which a request is made again, and how long the request
+	// will have taken by then. It may be called by several goroutines at once.
+	Later func(refusal *Problem, waited time.Duration)
 }
 
 // Client talks to one API. It may be used by several goroutines at once.
@@ -67,7 +65,11 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Patience < 0 {
+		c.LaterPatience = c.Patience
+	}
 	c.Patience = orDefault(c.Patience, Patience)
+	c.LaterPatience = orDefault(c.LaterPatience, LaterPatience)
 	c.FollowPatience = orDefault(c.FollowPatience, FollowPatience)
 	return &Client{base: base, config: c, http: &http.Client{Transport: newTransport(tlsConfig), CheckRedirect: noRedirect}}, nil
 }
@@ -105,19 +107,6 @@ type request struct {
 	header http.Header
 	body   []byte
 	safe   bool // may be repeated though its method is not idempotent
-}
-
-func (r request) repeatable() bool { return r.safe || r.method != http.MethodPost }
-
-// mayRepeat tells whether a request that got no answer may be sent again: always when it cannot have arrived.
-func mayRepeat(r request, err error) bool {
-	return r.repeatable() || errors.Is(err, syscall.ECONNREFUSED)
-}
-
-func retry[T any](ctx context.Context, patience time.Duration, try backoff.Operation[T]) (T, error) {
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 2*time.Second
-	return backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(patience))
 }
 
 // once asks once. The caller closes the body of a success; any other answer becomes an error.
@@ -164,18 +153,13 @@ func (c *Client) unreachable(ctx context.Context, r request, err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, c.base, err)
 }
 
-// call asks, repeating while the API cannot be reached, and decodes the answer's JSON.
+// call asks, repeating while the API cannot be reached or says "later", and decodes the answer's JSON.
 func call[T any](ctx context.Context, c *Client, r request) (T, error) {
-	if c.config.Patience < 0 {
-		return callOnce[T](ctx, c, r)
-	}
-	return retry(ctx, c.config.Patience, func() (T, error) {
+	between := c.pauses(growing())
+	return backoff.Retry(ctx, func() (T, error) {
 		out, err := callOnce[T](ctx, c, r)
-		if err != nil && (!errors.Is(err, ErrUnreachable) || !mayRepeat(r, err)) {
-			err = backoff.Permanent(err)
-		}
-		return out, err
-	})
+		return out, between.judge(r, err)
+	}, backoff.WithBackOff(between), backoff.WithMaxElapsedTime(0))
 }
 
 func callOnce[T any](ctx context.Context, c *Client, r request) (T, error) {

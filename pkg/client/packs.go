@@ -47,7 +47,7 @@ func (c *Client) AwaitInstall(ctx context.Context, started api.PackInstalled, pr
 	}
 	done := started
 	err := c.resume(ctx, func() (bool, error) {
-		status, err := c.PackStatus(ctx, started.Name)
+		status, err := callOnce[api.PackStatus](ctx, c, statusOf(started.Name))
 		if err != nil && Code(err) != api.CodeNotFound { // a copy of the API that lags does not know it yet
 			return false, err
 		}
@@ -96,7 +96,11 @@ func judge(of api.PackInstalled, v api.PackVersion) error {
 
 // PackStatus shows a pack's versions, and how far each runner is.
 func (c *Client) PackStatus(ctx context.Context, name string) (api.PackStatus, error) {
-	return get[api.PackStatus](ctx, c, path("packs", name, "status"), nil)
+	return call[api.PackStatus](ctx, c, statusOf(name))
+}
+
+func statusOf(name string) request {
+	return request{method: http.MethodGet, path: path("packs", name, "status")}
 }
 
 // SwitchPack puts the version in service that waits for it. State of the answer is api.PackBuilding when it is not

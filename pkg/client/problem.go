@@ -42,7 +42,7 @@ func readProblem(r request, resp *http.Response) error {
 	if media != "application/problem+json" || json.Unmarshal(data, p) != nil || p.Code == "" {
 		return foreign(r, resp, data)
 	}
-	p.Status = resp.StatusCode
+	p.Status, p.RetryAfter = resp.StatusCode, retryAfter(resp.Header)
 	return p
 }
 
@@ -52,5 +52,5 @@ func foreign(r request, resp *http.Response, data []byte) error {
 		first = first[:200]
 	}
 	detail := strings.TrimSpace(resp.Status + " " + fmt.Sprintf("%q", first))
-	return fmt.Errorf("%s %s: %w: %w", r.method, r.path, ErrBadAnswer, &Problem{Status: resp.StatusCode, Detail: detail})
+	return fmt.Errorf("%s %s: %w: %w", r.method, r.path, ErrBadAnswer, &Problem{Status: resp.StatusCode, Detail: detail, RetryAfter: retryAfter(resp.Header)})
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/attune/attune/pkg/api"
 )
 
@@ -107,21 +109,26 @@ type handled struct{ error }
 
 func (h handled) Unwrap() error { return h.error }
 
+// resumePause is that before following is taken up again.
+const resumePause = 250 * time.Millisecond
+
 // resume calls follow again and again while it breaks off. It gives up when no connection was made for the
 // patience, which is longer once there has been one. A nil error of follow means that the connection ended, which
 // is no end of what is followed.
 func (c *Client) resume(ctx context.Context, follow func() (connected bool, err error)) error {
-	const pause = 250 * time.Millisecond
-	patience, since := c.config.Patience, time.Now()
+	between := c.pauses(backoff.NewConstantBackOff(resumePause))
 	for {
 		connected, err := follow()
 		if end, result := ended(ctx, err); end {
 			return result
 		}
 		if connected {
-			patience, since = c.config.FollowPatience, time.Now()
+			between = c.pauses(between.grow)
+			between.away, between.later, between.tell = c.config.FollowPatience, c.config.FollowPatience, nil
 		}
-		if time.Since(since)+pause > patience {
+		between.err = err
+		pause := between.NextBackOff()
+		if pause == backoff.Stop {
 			return brokenOff(err)
 		}
 		if err := wait(ctx, pause); err != nil {

@@ -161,14 +161,15 @@ func (f *fixture) withRules() {
 }
 
 // withScheduler starts a scheduler and waits until it leads.
-func (f *fixture) withScheduler() {
+func (f *fixture) withScheduler() (stop func()) {
 	f.t.Helper()
 	s, err := scheduler.New(scheduler.Config{Bus: f.bus, DB: f.db, Logger: quiet})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.run("scheduler", s)
+	stop = f.run("scheduler", s)
 	f.eventually("a scheduler leads", func() bool { return f.get("/api/v1/queues").status == http.StatusOK })
+	return stop
 }
 
 // leader answers questions about queues in the place of a scheduler. What is nil is not answered.

@@ -56,7 +56,7 @@ func (a *app) do(run func(context.Context, *session, []string) error) func(*cobr
 		if err != nil {
 			return err
 		}
-		api, err := a.connect()
+		api, err := a.connect(c.ErrOrStderr())
 		if err != nil {
 			return err
 		}

@@ -48,7 +48,7 @@ func (a *app) offer(c *cobra.Command, typed string, fetch func(context.Context, 
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	api, err := a.client(t, -1)
+	api, err := a.impatient(t)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

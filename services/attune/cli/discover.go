@@ -3,8 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/attune/attune/pkg/client"
@@ -74,22 +76,53 @@ func notRunning(file string, err error) error {
 	return hinted(err, hints...)
 }
 
-// connect makes the client of the API that was found.
-func (a *app) connect() (*client.Client, error) {
+// connect makes the client of the API that was found, which tells a person for what a request waits.
+func (a *app) connect(errw io.Writer) (*client.Client, error) {
 	t, err := a.locate()
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.client(t, 0)
+	c, err := a.client(t, errw)
 	if err != nil {
 		return nil, WithExit(err, ExitUsage)
 	}
 	return c, nil
 }
 
-// client makes the client of an API.
-func (a *app) client(t target, patience time.Duration) (*client.Client, error) {
-	return client.New(client.Config{URL: t.url, Token: t.token, CAFile: t.ca, ServerName: t.name, Agent: "attune/" + a.version, Patience: patience})
+func (a *app) client(t target, errw io.Writer) (*client.Client, error) {
+	c := a.config(t)
+	if isTerminal(errw) {
+		c.Later = laterNotice(errw)
+	}
+	return client.New(c)
+}
+
+// config says where an API is.
+func (a *app) config(t target) client.Config {
+	return client.Config{URL: t.url, Token: t.token, CAFile: t.ca, ServerName: t.name, Agent: "attune/" + a.version}
+}
+
+// impatient makes the client of an API that repeats nothing.
+func (a *app) impatient(t target) (*client.Client, error) {
+	c := a.config(t)
+	c.Patience = -1
+	return client.New(c)
+}
+
+// noticeAfter is how long a command waits without a word.
+const noticeAfter = 500 * time.Millisecond
+
+// laterNotice gives what says once for what a command waits, as soon as it is known that it will take a moment.
+func laterNotice(w io.Writer) func(*client.Problem, time.Duration) {
+	var once sync.Once
+	return func(refusal *client.Problem, waited time.Duration) {
+		if waited < noticeAfter {
+			return
+		}
+		once.Do(func() {
+			fmt.Fprintln(w, newPaint(w).dim(fmt.Sprintf("waiting for the API, up to %s: %s", client.LaterPatience, oneLine(clean(refusal.Error())))))
+		})
+	}
 }
 
 // first gives the first text that is not empty.

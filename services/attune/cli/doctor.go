@@ -122,7 +122,7 @@ func (a *app) checkAPI(ctx context.Context) []finding {
 	if err != nil {
 		return []finding{{Check: "api", Level: levelWarn, Detail: err.Error(), Advice: "start it with: attune up"}}
 	}
-	c, err := a.client(t, -1)
+	c, err := a.impatient(t)
 	if err != nil {
 		return []finding{{Check: "api", Level: levelFail, Detail: err.Error()}}
 	}

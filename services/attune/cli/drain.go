@@ -58,8 +58,9 @@ func awaitDrained(ctx context.Context, s *session, ref string, q api.QueueStats)
 	}
 	p := newProgress(s)
 	defer p.done()
+	hasty := s.api.Impatient() // it is asked again anyway
 	err := repeatedly(ctx, func() error {
-		now, err := s.api.QueueStats(ctx, ref)
+		now, err := hasty.QueueStats(ctx, ref)
 		switch {
 		case err != nil && passing(err):
 			p.say("%s", err)

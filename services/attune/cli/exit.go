@@ -85,7 +85,7 @@ func hints(err error) []string {
 	switch {
 	case errors.As(err, &h):
 		return h.hints
-	case errors.Is(err, client.ErrUnreachable):
+	case errors.Is(err, client.ErrUnreachable) && client.Code(err) == "": // what answered with a code is there
 		return []string{"is it running? start it with: attune up", "see what is wrong with: attune doctor"}
 	case client.Code(err) == api.CodeUnauthorized:
 		return []string{"give the token of this API as ATTUNE_TOKEN, or name the data folder with --data"}

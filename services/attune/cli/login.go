@@ -35,7 +35,7 @@ func (a *app) login(ctx context.Context, s *session) error {
 		return err
 	}
 	t.token = ""
-	api, err := a.client(t, 0)
+	api, err := a.client(t, s.errw)
 	if err != nil {
 		return err
 	}

@@ -30,13 +30,13 @@ func watchQueue(ctx context.Context, s *session, q queueQuestion) error {
 	if s.format == formatTable {
 		show = newScreen(s.view).draw
 	}
-	seen := false
+	api, seen := s.api, false
 	err := repeatedly(ctx, func() error {
-		found, err := q.ask(ctx, s.api)
+		found, err := q.ask(ctx, api)
 		if err != nil && (!seen || !passing(err)) {
 			return err
 		}
-		seen = true
+		api, seen = s.api.Impatient(), true // it is asked again anyway
 		return show(found, err)
 	})
 	if ctx.Err() != nil {

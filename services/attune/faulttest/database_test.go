@@ -70,7 +70,7 @@ func TestAPostgreSQLThatIsStoppedHardStopsNoExecution(t *testing.T) {
 	g.awaitStart(20)
 	db.end(t)
 	stopped, before := time.Now(), g.started()
-	_, err := c.client.InstallPack(t.Context(), c.archive(), "test")
+	_, err := c.client.Impatient().InstallPack(t.Context(), c.archive(), "test")
 	var p *client.Problem
 	if !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable {
 		t.Errorf("a pack is installed meanwhile: %v, want 503", err)
