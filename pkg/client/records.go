@@ -38,17 +38,24 @@ func (l LogLines) query() url.Values {
 // LogLines hands the records of an execution's output to handle, in order. A broken connection is resumed behind the
 // last of them, so that handle sees each once.
 func (c *Client) LogLines(ctx context.Context, l LogLines, handle func(api.LogRecord) error) error {
-	return c.stream(ctx, feed{path: path("executions", l.Execution, "logs"), query: l.query(), handle: func(e ServerEvent) error {
+	return c.stream(ctx, feed{
+		path: path("executions", l.Execution, "logs"), query: l.query(), handle: eachRecord("execution "+l.Execution, handle),
+	})
+}
+
+// eachRecord decodes the records of a log and hands them on, up to its end.
+func eachRecord(of string, handle func(api.LogRecord) error) func(ServerEvent) error {
+	return func(e ServerEvent) error {
 		switch e.Name {
 		case api.StreamedLogEnd:
 			return ErrStop
 		case api.StreamedLog:
 			var r api.LogRecord
 			if err := json.Unmarshal(e.Data, &r); err != nil {
-				return fmt.Errorf("log of execution %s: %w: %w", l.Execution, ErrBadAnswer, err)
+				return fmt.Errorf("log of %s: %w: %w", of, ErrBadAnswer, err)
 			}
 			return handle(r)
 		}
 		return nil
-	}})
+	}
 }

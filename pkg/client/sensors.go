@@ -2,7 +2,7 @@ package client
 
 import (
 	"context"
-	"io"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,23 +27,29 @@ func (c *Client) RestartSensor(ctx context.Context, ref string) (api.Sensor, err
 	return call[api.Sensor](ctx, c, request{method: http.MethodPost, path: path("sensors", ref, "restart"), safe: true})
 }
 
-// SensorLog says which part of a sensor's log to read.
+// SensorLog says which lines of a sensor's log to read.
 type SensorLog struct {
 	Sensor string // "pack.name"
 	Tail   int    // only the last so many lines; 0: all
 	Since  string // only what was written since then: a time
+	Grep   string // of these only lines that match
 	Follow bool   // go on with the next start when one has ended, until ctx ends
 }
 
 // nextStart is how often a follower looks whether a sensor was started again.
 const nextStart = time.Second
 
-// SensorLogs copies the log of a sensor's last start to w. A broken connection is resumed.
-func (c *Client) SensorLogs(ctx context.Context, l SensorLog, w io.Writer) error {
-	at := sensorPlace{SensorLog: l}
+// SensorLog hands the records of the log of a sensor's last start to handle, in order. A broken connection is resumed
+// behind the last of them. ErrStop of handle ends it without error.
+func (c *Client) SensorLog(ctx context.Context, l SensorLog, handle func(api.LogRecord) error) error {
+	at, enough := sensorPlace{SensorLog: l}, false
+	each := func(r api.LogRecord) error {
+		err := handle(r)
+		enough = errors.Is(err, ErrStop)
+		return err
+	}
 	for {
-		err := c.resume(ctx, func() (bool, error) { return c.sensorLogOnce(ctx, &at, w) })
-		if err != nil || !l.Follow {
+		if err := c.stream(ctx, at.feed(each)); err != nil || enough || !l.Follow {
 			return err
 		}
 		if err := c.awaitNextStart(ctx, &at); err != nil {
@@ -52,47 +58,34 @@ func (c *Client) SensorLogs(ctx context.Context, l SensorLog, w io.Writer) error
 	}
 }
 
-// sensorPlace is how far a reader has come.
+// sensorPlace is which log a reader has come to.
 type sensorPlace struct {
 	SensorLog
-	log    string
-	offset int64
+	log string // of one start; "": the last one
 }
 
-func (c *Client) sensorLogOnce(ctx context.Context, at *sensorPlace, w io.Writer) (connected bool, err error) {
-	resp, err := c.once(ctx, at.request())
-	if err != nil {
-		return false, err
+// feed is the log of one start. Where it is resumed it is the same one, whatever was started meanwhile.
+func (at *sensorPlace) feed(handle func(api.LogRecord) error) feed {
+	q := at.query()
+	return feed{
+		path: path("sensors", at.Sensor, "logs"), query: q, handle: eachRecord("sensor "+at.Sensor, handle),
+		answered: func(h http.Header) {
+			if at.log = h.Get(api.HeaderLog); at.log != "" {
+				q.Set("log", at.log)
+			}
+		},
 	}
-	defer resp.Body.Close()
-	if n, err := strconv.ParseInt(resp.Header.Get(api.HeaderOffset), 10, 64); err == nil {
-		at.offset = n
-	}
-	at.log, at.Tail, at.Since = resp.Header.Get(api.HeaderLog), 0, "" // from here on the offset is known
-	n, err := copyTo(w, resp.Body)
-	at.offset += n
-	if err == nil {
-		err = ErrStop
-	}
-	return true, err
 }
 
-func (at *sensorPlace) request() request {
-	q := url.Values{}
+func (at *sensorPlace) query() url.Values {
+	q := Filter{"since": at.Since, "grep": at.Grep, "log": at.log}.query()
 	if at.Follow {
 		q.Set("follow", "true")
 	}
 	if at.Tail > 0 {
 		q.Set("tail", strconv.Itoa(at.Tail))
 	}
-	if at.Since != "" {
-		q.Set("since", at.Since)
-	}
-	if at.log != "" {
-		q.Set("log", at.log)
-		q.Set("offset", strconv.FormatInt(at.offset, 10))
-	}
-	return request{method: http.MethodGet, path: path("sensors", at.Sensor, "logs"), query: q}
+	return q
 }
 
 // awaitNextStart moves on to the log behind the one that was read.
@@ -108,7 +101,7 @@ func (c *Client) awaitNextStart(ctx context.Context, at *sensorPlace) error {
 			if i := slices.Index(x.Logs, at.log); i > 0 {
 				next = x.Logs[i-1]
 			}
-			at.log, at.offset = next, 0
+			at.log, at.Tail, at.Since = next, 0, "" // of what comes after, all is wanted
 			return nil
 		}
 		select {

@@ -41,6 +41,8 @@ type feed struct {
 	opened func() error // called on each connection before the first event; may be nil
 	handle func(ServerEvent) error
 
+	answered func(http.Header) // called with the headers of each connection; may be nil
+
 	last string // id of the last event that was handled
 }
 
@@ -67,6 +69,9 @@ func (c *Client) streamOnce(ctx context.Context, f *feed) (connected bool, err e
 	defer body.silence.Stop()
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != "text/event-stream" {
 		return true, handled{fmt.Errorf("GET %s: %w: %q is no event stream", f.path, ErrBadAnswer, media)}
+	}
+	if f.answered != nil {
+		f.answered(resp.Header)
 	}
 	if f.opened != nil {
 		if err := f.opened(); err != nil {

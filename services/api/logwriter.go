@@ -17,6 +17,7 @@ const maxRecord = 64 << 10
 
 // lineWriter sends pieces of a log.
 type lineWriter struct {
+	media  string
 	out    *patient
 	buffer *bufio.Writer // to out
 	follow bool
@@ -25,9 +26,22 @@ type lineWriter struct {
 	say    func(logs.Piece) error
 }
 
-func (o *lineWriter) begin(media string) {
+func (s *Server) lineWriter(w http.ResponseWriter, media string, follow bool) *lineWriter {
+	o := &lineWriter{media: media, out: &patient{w: w, patience: s.config.SlowClient}, follow: follow}
+	o.buffer = bufio.NewWriterSize(o.out, writeBytes)
+	o.say = map[string]func(logs.Piece) error{mediaText: o.text, mediaRecords: o.records, mediaEvents: o.events}[media]
+	return o
+}
+
+// nothing is the answer of a log in which nothing is.
+func (o *lineWriter) nothing() error {
+	o.begin()
+	return o.end()
+}
+
+func (o *lineWriter) begin() {
 	h := o.out.w.Header()
-	if h.Set("Content-Type", media); media == mediaText {
+	if h.Set("Content-Type", o.media); o.media == mediaText {
 		h.Set("Content-Type", mediaText+"; charset=utf-8")
 	}
 	h.Set("X-Accel-Buffering", "no") // proxies
@@ -53,8 +67,8 @@ func (o *lineWriter) flush() error {
 	return o.out.Flush()
 }
 
-func (o *lineWriter) end(media string) error {
-	if media == mediaEvents {
+func (o *lineWriter) end() error {
+	if o.media == mediaEvents {
 		fmt.Fprintf(o.buffer, "id: %s\nevent: %s\ndata: {}\n\n", o.last, wire.StreamedLogEnd)
 	}
 	return o.flush()

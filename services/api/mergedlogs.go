@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +56,7 @@ func (s *Server) readLogs(ctx context.Context, in *mergedLogInput) (*huma.Stream
 	}
 	media := preferred(in.Accept, mediaText, mediaRecords, mediaEvents)
 	if media == "" {
-		return nil, problem(http.StatusNotAcceptable, wire.CodeNotAcceptable, "logs are text/plain, application/jsonl or text/event-stream")
+		return nil, unreadable()
 	}
 	return s.streaming(s.serveLines(q, media)), nil
 }
@@ -70,23 +69,40 @@ func (in *mergedLogInput) request() (q logs.MergeRequest, err error) {
 		q.Streams = []string{in.Stream}
 	}
 	if in.Tail > maxMergedTail {
-		return q, invalid("tail", fmt.Sprintf("want at most %d of streams together", maxMergedTail))
+		return q, tooLongTail()
 	}
 	if q.Since, err = in.moment(); err != nil {
 		return q, err
 	}
-	if q.Grep, err = in.expression(); err != nil || in.LastID == "" {
+	if q.Grep, err = in.expression(); err != nil {
 		return q, err
 	}
-	if q.From, err = logs.ParsePosition(in.LastID); err != nil {
+	return in.behind(q)
+}
+
+// behind has a request go on behind the event that the client saw last, if it saw one.
+func (r Resume) behind(q logs.MergeRequest) (logs.MergeRequest, error) {
+	if r.LastID == "" {
+		return q, nil
+	}
+	from, err := logs.ParsePosition(r.LastID)
+	if err != nil {
 		return q, invalid(wire.HeaderLastEventID, "is not an id that this stream gave out")
 	}
-	q.Tail, q.Since = 0, time.Time{} // they said where to begin
+	q.From, q.Tail, q.Since = from, 0, time.Time{} // they said where to begin
 	return q, nil
 }
 
-// maxMergedTail bounds how many lines of streams together are remembered to find the last of them.
+func unreadable() error {
+	return problem(http.StatusNotAcceptable, wire.CodeNotAcceptable, "logs are text/plain, application/jsonl or text/event-stream")
+}
+
+// maxMergedTail bounds how many lines are remembered to find the last of them, where a log is read line by line.
 const maxMergedTail = 100_000
+
+func tooLongTail() error {
+	return invalid("tail", fmt.Sprintf("want at most %d, line by line", maxMergedTail))
+}
 
 // serveLines answers with streams of a log line by line.
 func (s *Server) serveLines(q logs.MergeRequest, media string) func(context.Context, http.ResponseWriter, *http.Request) error {
@@ -94,12 +110,10 @@ func (s *Server) serveLines(q logs.MergeRequest, media string) func(context.Cont
 		if err := s.awaitBus(ctx); err != nil {
 			return err
 		}
-		out := &lineWriter{out: &patient{w: w, patience: s.config.SlowClient}, follow: q.Follow}
-		out.buffer = bufio.NewWriterSize(out.out, writeBytes)
-		out.say = map[string]func(logs.Piece) error{mediaText: out.text, mediaRecords: out.records, mediaEvents: out.events}[media]
+		out := s.lineWriter(w, media, q.Follow)
 		for p, err := range s.logs.Merge(ctx, q) {
 			if err == nil && !out.begun {
-				out.begin(media)
+				out.begin()
 				if r.Method == http.MethodHead {
 					return nil
 				}
@@ -114,7 +128,7 @@ func (s *Server) serveLines(q logs.MergeRequest, media string) func(context.Cont
 				panic(http.ErrAbortHandler) // a clean end would say that this was all
 			}
 		}
-		if err := errors.Join(ctx.Err(), out.end(media)); err != nil {
+		if err := errors.Join(ctx.Err(), out.end()); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		return nil

@@ -30,8 +30,9 @@ const logNote = "Plain bytes as they were written. The header Attune-Offset says
 	"Range is understood and answered as RFC 9110 has it; while the log grows nobody knows its length, and with follow the answer has no end (RFC 8673). " +
 	"A complete log has an ETag. HEAD tells the length. An answer that is cut off was not the end. With grep lines are left out, and offsets do not count."
 
-func documentLog(a huma.API, o huma.Operation) {
-	documentAnswer(a, o, "text/plain")
+// documentLog describes the answers of a log, which is bytes, and lines in what other forms there are.
+func documentLog(a huma.API, o huma.Operation, lines ...string) {
+	documentAnswer(a, o, append([]string{mediaText}, lines...)...)
 	described := operation(a, o)
 	described.Responses[strconv.Itoa(http.StatusPartialContent)] = &huma.Response{
 		Description: "The bytes that Content-Range names",

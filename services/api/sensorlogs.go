@@ -16,15 +16,18 @@ import (
 
 func (s *Server) routeSensorLogs(a huma.API) {
 	o := op(mayAt(access.View, access.Sensors, "ref", "sensor"), http.MethodGet, "/sensors/{ref}/logs", "read-sensor-log", "Sensors", "Read the log of a sensor: what it wrote to its standard error output",
-		http.StatusNotFound, http.StatusTooManyRequests)
-	o.Description = "The log of one start, by default the last one; the header Attune-Log names it. Following ends with the start. " + logNote
+		http.StatusNotFound, http.StatusNotAcceptable, http.StatusTooManyRequests)
+	o.Description = "The log of one start, by default the last one; the header Attune-Log names it. Following ends with the start. " + logNote +
+		" As records or events it is answered line by line, as /executions/{id}/logs is; an event's id is good for that log only."
 	register(s, a, o, s.readSensorLog)
-	documentLog(a, o)
+	documentLog(a, o, mediaRecords, mediaEvents)
 }
 
 type sensorLogInput struct {
 	ByRef
-	Log string `query:"log" doc:"Of this start: log, or one of logs, of the sensor; the last one when absent"`
+	Resume
+	Accept string `header:"Accept" doc:"text/plain, application/jsonl or text/event-stream"`
+	Log    string `query:"log" doc:"Of this start: log, or one of logs, of the sensor; the last one when absent"`
 	LogPart
 }
 
@@ -33,26 +36,40 @@ func (s *Server) readSensorLog(ctx context.Context, in *sensorLogInput) (*huma.S
 	if err != nil {
 		return nil, err
 	}
+	media := preferred(in.Accept, mediaText, mediaRecords, mediaEvents)
+	if media == "" {
+		return nil, unreadable()
+	}
 	id := textOr(in.Log, x.Log)
 	if in.Log != "" && in.Log != x.Log && !slices.Contains(x.Logs, in.Log) {
 		return nil, notFound("log", in.Log)
 	}
-	if id == "" {
-		return s.streaming(func(_ context.Context, w http.ResponseWriter, _ *http.Request) error { // it was never started
-			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			w.WriteHeader(http.StatusOK)
-			return nil
+	if id == "" { // it was never started
+		return s.streaming(func(_ context.Context, w http.ResponseWriter, _ *http.Request) error {
+			return s.lineWriter(w, media, false).nothing()
 		}), nil
 	}
-	l, err := in.of(id, logs.Stderr, func(ctx context.Context) (bool, error) { return s.logEnded(ctx, in.Ref, id) })
+	serve, err := s.sensorLog(in, id, media)
 	if err != nil {
 		return nil, err
 	}
-	serve := s.serveLog(l)
 	return s.streaming(func(ctx context.Context, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set(wire.HeaderLog, id)
 		return serve(ctx, w, r)
 	}), nil
+}
+
+// sensorLog answers with the log of a start: its bytes, or line by line.
+func (s *Server) sensorLog(in *sensorLogInput, id, media string) (func(context.Context, http.ResponseWriter, *http.Request) error, error) {
+	l, err := in.of(id, logs.Stderr, func(ctx context.Context) (bool, error) { return s.logEnded(ctx, in.Ref, id) })
+	if err != nil || media == mediaText {
+		return s.serveLog(l), err
+	}
+	if in.Tail > maxMergedTail {
+		return nil, tooLongTail()
+	}
+	q, err := in.behind(l.lines())
+	return s.serveLines(q, media), err
 }
 
 // logEnded tells whether nothing more is written to a log of a sensor.

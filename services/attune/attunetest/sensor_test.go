@@ -3,6 +3,7 @@ package attunetest_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -150,7 +151,7 @@ func restartAndRest(t *testing.T, c *client.Client, x api.Sensor) {
 	defer cancel()
 	seen := &until{want: 2, of: "watching", done: cancel}
 	followed := make(chan error, 1)
-	go func() { followed <- c.SensorLogs(ctx, client.SensorLog{Sensor: x.Ref, Follow: true}, seen) }()
+	go func() { followed <- c.SensorLog(ctx, client.SensorLog{Sensor: x.Ref, Follow: true}, to(seen)) }()
 	awaitSensor(t, c, x.Ref, "in the log", func(api.Sensor) bool { return seen.count() == 1 })
 	if _, err := c.RestartSensor(t.Context(), x.Ref); err != nil {
 		t.Fatal(err)
@@ -223,6 +224,10 @@ func TestAShippedSensorServesARule(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitLog(t, c, "files.watch", "watching 1 folders")
+	if out := in.Run("sensor", "logs", "files.watch", "--grep", "^.*ing [0-9] folders", "-o", "jsonl"); out.Code != 0 ||
+		!regexp.MustCompile(`^{"stream":"stderr","offset":\d+,"time":"[^"]+","text":"[^\n]*watching 1 folders[^\n]*"}\n$`).MatchString(out.Stdout) {
+		t.Errorf("%+v", out)
+	}
 	if err := os.WriteFile(filepath.Join(folder, "new"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -240,6 +245,11 @@ func awaitLog(t *testing.T, c *client.Client, ref, text string) {
 	t.Helper()
 	awaitSensor(t, c, ref, "saying "+text, func(api.Sensor) bool {
 		var b strings.Builder
-		return c.SensorLogs(t.Context(), client.SensorLog{Sensor: ref}, &b) == nil && strings.Contains(b.String(), text)
+		return c.SensorLog(t.Context(), client.SensorLog{Sensor: ref}, to(&b)) == nil && strings.Contains(b.String(), text)
 	})
+}
+
+// to writes the text of records to a writer.
+func to(w io.Writer) func(api.LogRecord) error {
+	return func(r api.LogRecord) error { _, err := w.Write(r.Bytes()); return err }
 }

@@ -45,38 +45,52 @@ stdout. With -f it goes on until the execution has ended, and resumes by itself 
 	flags := c.Flags()
 	flags.BoolVarP(&f.Follow, "follow", "f", false, "go on until the execution has ended")
 	flags.StringVar(&f.Stream, "stream", "", "only stdout or stderr")
-	flags.IntVar(&f.Tail, "tail", 0, "only the last N lines")
-	flags.StringVar(&f.Since, "since", "", "only from then on: a time (2026-01-31T12:00:00Z) or how long ago (90s, 1h, 7d)")
-	flags.StringVar(&f.Grep, "grep", "", "only lines that match this expression (RE2)")
-	flags.BoolVar(&f.timestamps, "timestamps", false, "print before each line when it was written")
+	lineFlags(c, &f.Tail, &f.Since, &f.Grep, &f.timestamps)
 	flags.Int64Var(&f.Offset, "offset", 0, "begin at this byte; needs --stream")
 	c.PreRunE = func(c *cobra.Command, _ []string) error { return f.check(c, a.output) }
 	must(c.RegisterFlagCompletionFunc("stream", cobra.FixedCompletions([]string{streamStdout, streamStderr}, cobra.ShellCompDirectiveNoFileComp)))
-	for _, name := range []string{"since", "grep", "tail", "offset"} {
+	must(c.RegisterFlagCompletionFunc("offset", cobra.NoFileCompletions))
+	return completing(c, a.complete(executionIDs))
+}
+
+// lineFlags are those that choose lines of any log.
+func lineFlags(c *cobra.Command, tail *int, since, grep *string, timestamps *bool) {
+	flags := c.Flags()
+	flags.IntVar(tail, "tail", 0, "only the last N lines")
+	flags.StringVar(since, "since", "", "only from then on: a time (2026-01-31T12:00:00Z) or how long ago (90s, 1h, 7d)")
+	flags.StringVar(grep, "grep", "", "only lines that match this expression (RE2)")
+	flags.BoolVar(timestamps, "timestamps", false, "print before each line when it was written")
+	for _, name := range []string{"since", "grep", "tail"} {
 		must(c.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions))
 	}
-	return completing(c, a.complete(executionIDs))
+}
+
+// checkLines checks what was said with lineFlags.
+func checkLines(c *cobra.Command, tail int, grep, format string) error {
+	switch {
+	case tail < 0:
+		return usageError(c, fmt.Errorf("--tail %d: want a number that is not negative", tail))
+	case format == formatJSON || format == formatYAML:
+		return usageError(c, fmt.Errorf("--output %s: logs are printed as text, or as records with jsonl", format))
+	}
+	if _, err := regexp.Compile(grep); err != nil {
+		return usageError(c, fmt.Errorf("--grep: %w", err))
+	}
+	return nil
 }
 
 func (f *logsFlags) check(c *cobra.Command, format string) error {
 	switch {
 	case f.Stream != "" && f.Stream != streamStdout && f.Stream != streamStderr:
 		return usageError(c, fmt.Errorf("--stream %q: want stdout or stderr", f.Stream))
-	case f.Tail < 0:
-		return usageError(c, fmt.Errorf("--tail %d: want a number that is not negative", f.Tail))
 	case f.Offset < 0:
 		return usageError(c, fmt.Errorf("--offset %d: want a number that is not negative", f.Offset))
 	case f.Offset > 0 && f.Stream == "":
 		return usageError(c, errors.New("--offset needs --stream: each stream has offsets of its own"))
 	case f.Offset > 0 && f.Tail > 0:
 		return usageError(c, errors.New("--offset and --tail exclude each other"))
-	case format == formatJSON || format == formatYAML:
-		return usageError(c, fmt.Errorf("--output %s: logs are printed as text, or as records with jsonl", format))
 	}
-	if _, err := regexp.Compile(f.Grep); err != nil {
-		return usageError(c, fmt.Errorf("--grep: %w", err))
-	}
-	return nil
+	return checkLines(c, f.Tail, f.Grep, format)
 }
 
 func (f *logsFlags) print(ctx context.Context, s *session) (err error) {
@@ -84,19 +98,24 @@ func (f *logsFlags) print(ctx context.Context, s *session) (err error) {
 	if l.Since, err = moment("since", f.Since, s.now); err != nil {
 		return err
 	}
-	to := printer{stdout: s.out, stderr: s.errw, timestamps: f.timestamps, inLine: map[string]bool{}}
+	stderr := s.errw
 	if l.Stream != "" {
-		to.stderr = s.out
+		stderr = s.out
 	}
-	handle := to.record
-	if s.format == formatJSONL {
-		handle = func(r api.LogRecord) error { return s.jsonLine(r) }
-	}
-	err = s.api.LogLines(ctx, l, handle)
+	err = s.api.LogLines(ctx, l, s.printLines(stderr, f.timestamps))
 	if errors.Is(err, os.ErrClosed) || ctx.Err() == nil {
 		return err
 	}
 	return WithExit(hinted(errors.New("stopped following"), "follow it again: attune logs -f "+l.Execution), ExitInterrupted)
+}
+
+// printLines gives what prints the records of a log, for people or as data.
+func (s *session) printLines(stderr io.Writer, timestamps bool) func(api.LogRecord) error {
+	if s.format == formatJSONL {
+		return func(r api.LogRecord) error { return s.jsonLine(r) }
+	}
+	to := printer{stdout: s.out, stderr: stderr, timestamps: timestamps, inLine: map[string]bool{}}
+	return to.record
 }
 
 // followLogs copies both streams while an execution runs, each to its own.

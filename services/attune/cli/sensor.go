@@ -88,29 +88,26 @@ func restartSensor(ctx context.Context, s *session, args []string) error {
 func sensorLogsCommand(a *app) *cobra.Command {
 	var l client.SensorLog
 	var since string
-	c := command("logs PACK.SENSOR [-f] [--tail N] [--since TIME]", "Print the log of a sensor", "attune sensor logs -f disk.watch --since 10m",
+	var timestamps bool
+	c := command("logs PACK.SENSOR [-f] [--tail N] [--since TIME] [--grep RE]", "Print the log of a sensor",
+		"attune sensor logs -f disk.watch --since 10m\nattune sensor logs disk.watch --grep 'ERROR|WARN' --timestamps",
 		cobra.ExactArgs(1), a.do(func(ctx context.Context, s *session, args []string) (err error) {
 			l.Sensor = args[0]
 			if l.Since, err = moment("since", since, s.now); err != nil {
 				return err
 			}
-			err = s.api.SensorLogs(ctx, l, s.out)
+			err = s.api.SensorLog(ctx, l, s.printLines(s.out, timestamps))
 			if ctx.Err() == nil {
 				return err
 			}
 			return WithExit(hinted(errors.New("stopped following"), "follow it again: attune sensor logs -f "+l.Sensor), ExitInterrupted)
 		}))
 	c.Long = `Print what a sensor wrote to its standard error output since its last start, and what Attune noted: lines that were
-no events, and how it ended. With -f it goes on, with further starts too.`
+no events, and how it ended. With -f it goes on, with further starts too.
+
+--grep chooses among the lines that are left by --tail and --since. --output jsonl prints a record for each line.`
 	c.Flags().BoolVarP(&l.Follow, "follow", "f", false, "go on until interrupted")
-	c.Flags().IntVar(&l.Tail, "tail", 0, "only the last N lines")
-	c.Flags().StringVar(&since, "since", "", "only from then on: a time (2026-01-31T12:00:00Z) or how long ago (90s, 1h, 7d)")
-	must(c.RegisterFlagCompletionFunc("since", cobra.NoFileCompletions))
-	c.PreRunE = func(c *cobra.Command, _ []string) error {
-		if l.Tail < 0 {
-			return usageError(c, fmt.Errorf("--tail %d: want a number that is not negative", l.Tail))
-		}
-		return nil
-	}
+	lineFlags(c, &l.Tail, &since, &l.Grep, &timestamps)
+	c.PreRunE = func(c *cobra.Command, _ []string) error { return checkLines(c, l.Tail, l.Grep, a.output) }
 	return completing(c, a.complete(sensorNames))
 }
