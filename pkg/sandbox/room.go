@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,7 @@ func (s *Sandbox) NewRoom(born func(pid int)) (room *Room, err error) {
 	if err := syscall.Pipe2(fd[:], syscall.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("room: pipe: %w", err)
 	}
+	_ = syscall.SetNonblock(fd[0], true) // so that a read of it may have a deadline
 	ready := os.NewFile(uintptr(fd[0]), "|room")
 	defer func() { _ = ready.Close() }() // it was only read
 	err = onThread(func() (err error) { room, err = s.build(fd[1], born); return err })
@@ -99,14 +101,8 @@ func (s *Sandbox) NewRoom(born func(pid int)) (room *Room, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("room: %w", err)
 	}
-	if _, err := ready.Read(make([]byte, 1)); err != nil {
-		room.Kill()
-		status := Reap(room.PID, nil)
-		room.Close()
-		if status.Exited() {
-			return nil, fmt.Errorf("room: its first process: %w", syscall.Errno(status.ExitStatus()))
-		}
-		return nil, fmt.Errorf("room: its first process ended: %s", status.Signal())
+	if err := room.awaitReady(ready, birth); err != nil {
+		return nil, fmt.Errorf("room: its first process: %w", err)
 	}
 	room.id = processesOf(room.PID) // here, where /proc is the host's
 	return room, nil
@@ -145,6 +141,28 @@ func (s *Sandbox) build(ready int, born func(pid int)) (*Room, error) {
 		return nil, fmt.Errorf("open process: %w", err)
 	}
 	return room, nil
+}
+
+// birth bounds how long a first process may take to begin. It is one page of code; who is slower was stopped.
+const birth = 30 * time.Second
+
+// awaitReady waits until the first process says by a byte that it is there. One that ends first, or is late, is reaped.
+func (r *Room) awaitReady(ready *os.File, bound time.Duration) error {
+	_ = ready.SetReadDeadline(time.Now().Add(bound)) // without it the wait has no bound
+	_, err := ready.Read(make([]byte, 1))
+	if err == nil {
+		return nil
+	}
+	r.Kill()
+	status := Reap(r.PID, nil)
+	r.Close()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("not ready within %v", bound)
+	case status.Exited():
+		return syscall.Errno(status.ExitStatus())
+	}
+	return fmt.Errorf("ended: %s", status.Signal())
 }
 
 // Reap waits for a child and takes its exit status. usage may be nil.

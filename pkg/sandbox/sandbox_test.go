@@ -2,12 +2,14 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -283,6 +285,26 @@ func TestARoomKnowsItsOwn(t *testing.T) {
 		t.Errorf("%v, %v", status, err)
 	}
 	other.Close()
+}
+
+func TestAFirstProcessThatDoesNotBeginIsGivenUp(t *testing.T) {
+	t.Parallel()
+	p := open(t, DefaultUsers)
+	room, err := p.NewRoom(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, w, err := os.Pipe() // as long as a process that was stopped before its first instruction
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = silent.Close(), w.Close() }()
+	if err := room.awaitReady(silent, time.Millisecond); err == nil || !strings.Contains(err.Error(), "not ready within 1ms") {
+		t.Errorf("waited with %v", err)
+	}
+	if _, err := syscall.Wait4(room.PID, nil, syscall.WNOHANG, nil); !errors.Is(err, syscall.ECHILD) {
+		t.Errorf("it was left: %v", err)
+	}
 }
 
 func TestThisProcessStaysAsItWas(t *testing.T) {
