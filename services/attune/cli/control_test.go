@@ -13,6 +13,7 @@ import (
 
 	"github.com/attune/attune/pkg/api"
 	"github.com/attune/attune/services/attune/cli"
+	"github.com/attune/attune/streams"
 )
 
 // recordingAPI answers with the answers to each path, one after the other and the last one for ever, and keeps
@@ -98,6 +99,30 @@ func TestADrainIsWaitedFor(t *testing.T) {
 	}
 	if len(asked) != 4 {
 		t.Errorf("it asked %v", asked)
+	}
+}
+
+func TestAnInstallationIsWatchedToItsEnd(t *testing.T) {
+	t.Parallel()
+	status := func(state string, is streams.InstallStatus) api.PackStatus {
+		return api.PackStatus{
+			Name: "github", State: state, Versions: []api.PackVersion{{Version: "2", Digest: "d", State: state, Error: "broken"}},
+			Runners: []api.PackRunner{{Installs: true, Environment: streams.Environment{Runner: "web1", Digest: "d", Status: is}}},
+		}
+	}
+	watch := func(format string, end api.PackStatus) (stdout, stderr string, code int) {
+		stdout, stderr, code, _ = runWith(t, map[string][]any{"/api/v1/packs/github/status": {
+			status(api.PackBuilding, streams.Installing), api.Problem{Status: 503, Code: api.CodeBusDown}, end,
+		}}, "pack", "status", "github", "--watch", "-o", format)
+		return stdout, stderr, code
+	}
+	stdout, stderr, code := watch("table", status(api.PackActive, streams.Installed))
+	if code != 0 || stdout != "github 2  building\nweb1  waits\ngithub 2  active\nweb1  installed\n" || !strings.Contains(stderr, "bus_unavailable") {
+		t.Errorf("status %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	stdout, stderr, code = watch("jsonl", status(api.PackFailed, streams.InstallError))
+	if code != cli.ExitFailed || strings.Count(stdout, "\n") != 2 || !strings.Contains(stdout, `"state":"failed"`) || !strings.Contains(stderr, "pack github 2 is not in service: broken") {
+		t.Errorf("status %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 

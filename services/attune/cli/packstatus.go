@@ -14,14 +14,17 @@ import (
 )
 
 func packStatus(a *app) *cobra.Command {
-	var follow bool
+	var follow, watch bool
 	l := client.InstallLog{Follow: true}
-	c := command("status NAME [-f] [--runner R]", "Show a pack's versions and how far each runner is, or follow its installation",
-		"attune pack status github\nattune pack status github -f --runner web1", cobra.ExactArgs(1),
+	c := command("status NAME [--watch|-f] [--runner R]", "Show a pack's versions and how far each runner is, or follow its installation",
+		"attune pack status github\nattune pack status github --watch\nattune pack status github -f --runner web1", cobra.ExactArgs(1),
 		a.do(func(ctx context.Context, s *session, args []string) error {
 			l.Pack = args[0]
 			if follow {
 				return followInstall(ctx, s, l)
+			}
+			if watch {
+				return watchInstall(ctx, s, l.Pack, l.Runner)
 			}
 			status, err := s.api.PackStatus(ctx, args[0])
 			if err != nil {
@@ -30,9 +33,17 @@ func packStatus(a *app) *cobra.Command {
 			status.Runners = runnersNamed(status.Runners, l.Runner)
 			return showOne(s.view, status, showStatus)
 		}))
-	c.Long = `Show a pack's versions and how far each runner is. With -f it prints the log of the running (or last) installation
-until it has ended, that of --runner, or else of a runner that failed or is at work, and exits with 1 when the version failed.`
+	c.Long = `Show a pack's versions and how far each runner is.
+
+With --watch the view is drawn again each second until every runner has the version that is on its way, or else the one in
+service, or cannot make it ready. It exits with 1 when the version failed, or is in service and failed on a runner. Without a
+terminal it prints a line for each change, or with --output jsonl a document.
+
+With -f it prints the log of the running (or last) installation until it has ended, that of --runner, or else of a runner
+that failed or is at work, and exits with 1 when the version failed.`
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "print the log of the installation until it has ended")
+	c.Flags().BoolVar(&watch, "watch", false, "go on showing it, each second, until it has ended on every runner")
+	c.MarkFlagsMutuallyExclusive("follow", "watch")
 	c.Flags().StringVar(&l.Runner, "runner", "", "only this runner's, by its name or the beginning of it")
 	c.Flags().StringVar(&l.Version, "version", "", "with -f: of this version, or the beginning of its digest")
 	must(c.RegisterFlagCompletionFunc("runner", a.completeAny(runnerNames)))

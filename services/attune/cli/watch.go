@@ -28,21 +28,27 @@ func watchQueue(ctx context.Context, s *session, q queueQuestion) error {
 	}
 	show := s.documents
 	if s.format == formatTable {
-		show = newScreen(s.view).draw
+		show = newScreen(s.view, showQueue).draw
 	}
+	err := watch(ctx, s, q.ask, show)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// watch asks for something each second and shows it, or why there is no answer, until ctx ends or show returns an error.
+// The first answer must come.
+func watch[T any](ctx context.Context, s *session, ask func(context.Context, *client.Client) (T, error), show func(T, error) error) error {
 	api, seen := s.api, false
-	err := repeatedly(ctx, func() error {
-		found, err := q.ask(ctx, api)
+	return repeatedly(ctx, func() error {
+		found, err := ask(ctx, api)
 		if err != nil && (!seen || !passing(err)) {
 			return err
 		}
 		api, seen = s.api.Impatient(), true // it is asked again anyway
 		return show(found, err)
 	})
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
 }
 
 // passing tells whether an error may be gone the next time.
@@ -79,16 +85,17 @@ func (s *session) documents(q api.Queue, err error) error {
 	return stream(s.view, q, func(api.Queue) string { return "" })
 }
 
-// screen draws a queue on the same part of a terminal again and again.
-type screen struct {
+// screen draws something, such as a queue, on the same part of a terminal again and again.
+type screen[T any] struct {
 	canvas
 	view *view
+	show func(*sheet, T)
 	size func() (width, height int)
-	last api.Queue
+	last T
 }
 
-func newScreen(v *view) *screen {
-	return &screen{canvas: canvas{w: v.out}, view: v, size: func() (int, int) { return terminalSize(v.out) }}
+func newScreen[T any](v *view, show func(*sheet, T)) *screen[T] {
+	return &screen[T]{canvas: canvas{w: v.out}, view: v, show: show, size: func() (int, int) { return terminalSize(v.out) }}
 }
 
 // canvas is a part of a terminal that is drawn again and again.
@@ -108,17 +115,17 @@ func terminalSize(w io.Writer) (width, height int) {
 	return 80, 24
 }
 
-// draw puts a queue in the place of what was drawn before. When it could not be asked for, the last one stays,
+// draw puts what was found in the place of what was drawn before. When it could not be asked for, the last one stays,
 // with the reason below it.
-func (c *screen) draw(q api.Queue, err error) error {
+func (c *screen[T]) draw(found T, err error) error {
 	if err == nil {
-		c.last = q
+		c.last = found
 	}
 	var b bytes.Buffer
 	width, height := c.size()
 	v := *c.view
 	v.out, v.width, v.now = &b, width, time.Now()
-	if err := showOne(&v, c.last, showQueue); err != nil {
+	if err := showOne(&v, c.last, c.show); err != nil {
 		return err
 	}
 	if err != nil {

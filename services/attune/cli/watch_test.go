@@ -94,7 +94,7 @@ func TestAQueueIsDrawnInThePlaceOfTheLastOne(t *testing.T) {
 	t.Parallel()
 	term := &terminal{t: t}
 	width, height := 100, 24
-	c := newScreen(&view{out: term, format: formatTable})
+	c := newScreen(&view{out: term, format: formatTable}, showQueue)
 	c.size = func() (int, int) { return width, height }
 	short := api.Queue{QueueStats: api.QueueStats{Action: "core.sleep", Running: 1, Limit: 1}}
 	for _, q := range []api.Queue{sampleQueue, short, sampleQueue, short} {
@@ -129,7 +129,7 @@ func TestWhatIsDrawnFitsTheTerminal(t *testing.T) {
 	}
 	for _, size := range [][2]int{{40, 10}, {80, 24}, {200, 60}} {
 		var out bytes.Buffer
-		c := newScreen(&view{out: &out, format: formatTable, paint: paint{on: true}})
+		c := newScreen(&view{out: &out, format: formatTable, paint: paint{on: true}}, showQueue)
 		c.size = func() (int, int) { return size[0], size[1] }
 		if err := c.draw(long, nil); err != nil {
 			t.Fatal(err)
