@@ -472,10 +472,16 @@ func TestMessagesThatAreNoOutputHoldUpNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	strange := nats.NewMsg("attune.log.\xff.stdout")
+	strange.Header.Set(streams.HeaderOffset, "0")
+	strange.Data = []byte("hello\n")
+	if _, err := f.JS.PublishMsg(t.Context(), strange); err != nil {
+		t.Fatal(err)
+	}
 	f.say(t, "b", 0, "one\n", true)
 	f.start(t, c.target())
 	eventually(t, "the output has come", func() bool { return c.has(t, "b/stdout", []byte("one")) && f.unread(t) == 0 })
-	if n := f.metric(t, "refused_total"); n != 2 {
+	if n := f.metric(t, "refused_total"); n != 3 {
 		t.Errorf("%v are counted", n)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -125,6 +126,9 @@ func (s *session) replaced() bool { return s.conn.Stats().Reconnects != s.reconn
 
 func parseChunk(m jetstream.Msg, meta *jetstream.MsgMetadata) (chunk, error) {
 	id, stream, err := streams.LogTokens(m.Subject())
+	if err == nil && !utf8.ValidString(m.Subject()) {
+		err = fmt.Errorf("message %d of %s: its subject is not UTF-8, and no receiver would take it", meta.Sequence.Stream, streams.Logs)
+	}
 	if err != nil {
 		return chunk{}, err
 	}
