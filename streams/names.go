@@ -89,6 +89,9 @@ const (
 	HeaderOffset      = "Attune-Offset"        // LOGS: byte offset of this chunk in its stream
 	HeaderTime        = "Attune-Time"          // LOGS: when the chunk was read, RFC 3339 with fractions
 	HeaderEnd         = "Attune-End"           // LOGS: "true" on the last, empty, message of a stream
+	HeaderAction      = "Attune-Action"        // LOGS: the action of the execution, "pack.name"; absent: of a version before, or no execution's
+	HeaderSensor      = "Attune-Sensor"        // LOGS: the sensor that writes, likewise
+	HeaderPack        = "Attune-Pack"          // LOGS: the pack that is installed
 )
 
 // PoolConsumer names the durable consumer of a pool on RUNS.

@@ -87,7 +87,7 @@ func (f *fixture) startTo(t *testing.T, d forward.Destination) (stop func()) {
 }
 
 // metric is the value of one of the last forwarder.
-func (f *fixture) metric(t *testing.T, name string) float64 {
+func (f *fixture) metric(t testing.TB, name string) float64 {
 	t.Helper()
 	all, err := f.metrics.Gather()
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *said) count(what string) int {
 	return strings.Count(s.text.String(), what)
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -156,11 +156,16 @@ func (f *fixture) say(t *testing.T, id string, offset int, text string, last boo
 // print writes the output of an execution through a runner's writer.
 func (f *fixture) print(t *testing.T, id string, stdout, stderr []byte) {
 	t.Helper()
+	f.printOf(t, id, logs.Source{}, stdout, stderr)
+}
+
+func (f *fixture) printOf(t *testing.T, id string, of logs.Source, stdout, stderr []byte) {
+	t.Helper()
 	store, err := logs.Open(t.Context(), logs.Config{Bus: f.Bus, Patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := store.NewWriter(id, logs.Limits{})
+	w, err := store.NewWriter(id, of, logs.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,6 +248,7 @@ type collector struct {
 	book
 	*httptest.Server
 	requests atomic.Int64
+	sources  sync.Map                         // of each log: whose the records say it is, a set
 	trouble  atomic.Pointer[http.HandlerFunc] // answers in its place
 }
 
@@ -295,6 +301,11 @@ func (c *collector) keep(l *logspb.LogRecord) {
 		text = []byte(l.GetBody().GetStringValue())
 	}
 	id := a["attune.execution_id"].GetStringValue() + a["attune.log_id"].GetStringValue()
+	for _, key := range []string{"attune.action", "attune.sensor", "attune.pack"} {
+		if v, ok := a[key]; ok {
+			c.sources.Store(id+" "+key+"="+v.GetStringValue(), true)
+		}
+	}
 	c.enter(id+"/"+a["log.iostream"].GetStringValue(), a["attune.offset"].GetIntValue(), text, a["attune.partial"].GetBoolValue())
 }
 

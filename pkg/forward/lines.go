@@ -20,11 +20,17 @@ const (
 // chunk is a message of LOGS.
 type chunk struct {
 	log, stream string
+	of          source
 	seq         uint64
 	offset      int64
 	time        time.Time
 	data        []byte
 	last        bool
+}
+
+// record begins one at an offset.
+func (c chunk) record(offset int64) Record {
+	return Record{Log: c.log, Stream: c.stream, Of: c.of, Offset: offset, Time: c.time}
 }
 
 // lines joins chunks and cuts them into lines.
@@ -80,7 +86,7 @@ func (l *lines) add(c chunk, now time.Time) (out []Record) {
 func (l *lines) cut(p *partial, c chunk, now time.Time) (out []Record) {
 	for data := c.data; len(data) > 0; {
 		if len(p.rest) == 0 {
-			p.first = Record{Log: c.log, Stream: c.stream, Offset: c.offset + int64(len(c.data)-len(data)), Time: c.time}
+			p.first = c.record(c.offset + int64(len(c.data)-len(data)))
 			p.seq, p.since = c.seq, now
 		}
 		end := bytes.IndexByte(data, '\n')
@@ -114,7 +120,7 @@ func (l *lines) piece(p *partial, c chunk, took int, now time.Time) Record {
 	r := l.release(p)
 	r.Text = r.Text[:whole]
 	if len(tail) > 0 {
-		p.first = Record{Log: c.log, Stream: c.stream, Offset: r.Offset + int64(whole), Time: c.time}
+		p.first = c.record(r.Offset + int64(whole))
 		p.since = now
 		if took >= len(tail) {
 			p.seq = c.seq

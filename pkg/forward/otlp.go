@@ -162,6 +162,9 @@ func encode(records []Record, now time.Time) *logspb.LogsData {
 		if !r.Time.IsZero() {
 			record.TimeUnixNano = uint64(r.Time.UnixNano())
 		}
+		if r.Of.name != "" {
+			record.Attributes = append(record.Attributes, text("attune."+r.Of.key, r.Of.name))
+		}
 		if r.Partial {
 			record.Attributes = append(record.Attributes, &common.KeyValue{Key: "attune.partial", Value: &common.AnyValue{Value: &common.AnyValue_BoolValue{BoolValue: true}}})
 		}

@@ -141,5 +141,7 @@ func parseChunk(m jetstream.Msg, meta *jetstream.MsgMetadata) (chunk, error) {
 	if err != nil {
 		at = meta.Timestamp
 	}
-	return chunk{log: id, stream: stream, seq: meta.Sequence.Stream, offset: offset, time: at, data: m.Data(), last: h.Get(streams.HeaderEnd) == "true"}, nil
+	return chunk{
+		log: id, stream: stream, of: sourceOf(h), seq: meta.Sequence.Stream, offset: offset, time: at, data: m.Data(), last: h.Get(streams.HeaderEnd) == "true",
+	}, nil
 }

@@ -14,8 +14,8 @@ const continuePatience = 30 * time.Second
 
 // Continue makes a writer for another attempt of an execution, which goes on behind the output of those before it. It
 // returns ErrNotStored when it cannot find out what there is.
-func (s *Store) Continue(ctx context.Context, execution string, l Limits) (*Writer, error) {
-	w, err := s.NewWriter(execution, l)
+func (s *Store) Continue(ctx context.Context, execution string, of Source, l Limits) (*Writer, error) {
+	w, err := s.NewWriter(execution, of, l)
 	if err != nil {
 		return nil, err
 	}

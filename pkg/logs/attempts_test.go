@@ -12,7 +12,7 @@ import (
 
 func continued(t testing.TB, s *logs.Store, l logs.Limits) *logs.Writer {
 	t.Helper()
-	w, err := s.Continue(t.Context(), id, l)
+	w, err := s.Continue(t.Context(), id, logs.Source{}, l)
 	if err != nil {
 		t.Fatal(err)
 	}

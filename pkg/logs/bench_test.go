@@ -14,7 +14,7 @@ import (
 func BenchmarkOneLine(b *testing.B) {
 	s := open(b, natstest.New(b))
 	for i := 0; b.Loop(); i++ {
-		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Limits{})
+		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Source{}, logs.Limits{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func benchmarkLarge(b *testing.B, limit int64, size int) {
 	b.SetBytes(int64(size))
 	var peak uint64
 	for i := 0; b.Loop(); i++ {
-		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Limits{StreamBytes: limit})
+		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Source{}, logs.Limits{StreamBytes: limit})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -75,7 +75,7 @@ func (s *Store) removed(ctx context.Context, id string) (bool, error) {
 
 // rest stores what is only on the bus and gives the manifest of all.
 func (s *Store) rest(ctx context.Context, id string) (Manifest, error) {
-	w, err := s.NewWriter(id, Limits{})
+	w, err := s.NewWriter(id, Source{}, Limits{}) // it publishes nothing
 	if err != nil {
 		return Manifest{}, err
 	}

@@ -21,7 +21,7 @@ func BenchmarkKeepLines(b *testing.B) {
 	const size = 256 << 20
 	b.SetBytes(size)
 	for i := 0; b.Loop(); i++ {
-		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Limits{StreamBytes: 1 << 40, TotalBytes: 1 << 40})
+		w, err := s.NewWriter(fmt.Sprint("x", i), logs.Source{}, logs.Limits{StreamBytes: 1 << 40, TotalBytes: 1 << 40})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -121,7 +121,7 @@ func TestTheEndsOfLongOutputAreKept(t *testing.T) {
 		for _, piece := range []int{333, 64 << 10, 1 << 20} {
 			what := fmt.Sprint(name, " in pieces of ", piece)
 			r := logs.Request{Execution: fmt.Sprintf("%x", what), Stream: logs.Stdout}
-			w, err := s.NewWriter(r.Execution, c.limits)
+			w, err := s.NewWriter(r.Execution, logs.Source{}, c.limits)
 			if err != nil {
 				t.Fatal(err)
 			}

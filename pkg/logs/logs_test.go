@@ -37,7 +37,7 @@ func open(t testing.TB, b *bus.Bus) *logs.Store {
 
 func newWriter(t testing.TB, s *logs.Store, l logs.Limits) *logs.Writer {
 	t.Helper()
-	w, err := s.NewWriter(id, l)
+	w, err := s.NewWriter(id, logs.Source{}, l)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestRequestsThatCannotBe(t *testing.T) {
 		}
 	}
 	equal(t, read(t, s, stdout(1e18)), nil)
-	if _, err := s.NewWriter("a.b", logs.Limits{}); !errors.Is(err, logs.ErrBadRequest) {
+	if _, err := s.NewWriter("a.b", logs.Source{}, logs.Limits{}); !errors.Is(err, logs.ErrBadRequest) {
 		t.Errorf("writer for a.b: %v", err)
 	}
 }

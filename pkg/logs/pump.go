@@ -104,6 +104,9 @@ func (s *stream) publish(offset int64, chunk []byte, at time.Time, last bool) (s
 	if last {
 		m.Header.Set(streams.HeaderEnd, "true")
 	}
+	if of := s.w.source; of.Name != "" {
+		m.Header.Set(of.Header, of.Name)
+	}
 	err = s.w.persist(s.name, func(ctx context.Context) error {
 		ack, err := s.w.store.Bus.JS.PublishMsg(ctx, m)
 		if err == nil {

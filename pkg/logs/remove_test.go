@@ -32,7 +32,7 @@ func messages(t testing.TB, b *bus.Bus) (n uint64) {
 // writeLog writes a log of several segments and closes it, or leaves it as a runner does that dies.
 func writeLog(t testing.TB, s *logs.Store, id string, complete bool) {
 	t.Helper()
-	w, err := s.NewWriter(id, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
+	w, err := s.NewWriter(id, logs.Source{}, logs.Limits{SegmentBytes: logs.MinSegmentBytes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func BenchmarkRemove(b *testing.B) {
 	fill.SetLimit(16)
 	for i := range b.N {
 		fill.Go(func() error {
-			w, err := s.NewWriter(fmt.Sprint("x", i), logs.Limits{})
+			w, err := s.NewWriter(fmt.Sprint("x", i), logs.Source{}, logs.Limits{})
 			if err != nil {
 				return err
 			}

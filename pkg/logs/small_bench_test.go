@@ -58,7 +58,7 @@ func benchmarkSmall(b *testing.B, atOnce int) {
 }
 
 func oneLine(s *logs.Store) error {
-	w, err := s.NewWriter(execution.NewID(), logs.Limits{})
+	w, err := s.NewWriter(execution.NewID(), logs.Source{Header: streams.HeaderAction, Name: "shop.deploy"}, logs.Limits{})
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ type Sink interface {
 type Writer struct {
 	store     *Store
 	execution string
+	source    Source
 	limits    Limits
 	stdout    *stream
 	stderr    *stream
@@ -66,9 +67,16 @@ type Writer struct {
 	giveUp context.CancelCauseFunc
 }
 
+// Source is whose output it is. It is told in a header of every message on LOGS, so that who reads there need not look up
+// each id; nothing else needs it. Without a name nothing is told.
+type Source struct {
+	Header string // streams.HeaderAction, HeaderSensor or HeaderPack
+	Name   string
+}
+
 // NewWriter makes a writer for the output of an execution.
-func (s *Store) NewWriter(execution string, l Limits) (*Writer, error) {
-	w := &Writer{store: s, execution: execution, limits: l.WithDefaults(), exceeded: make(chan struct{})}
+func (s *Store) NewWriter(execution string, of Source, l Limits) (*Writer, error) {
+	w := &Writer{store: s, execution: execution, source: of, limits: l.WithDefaults(), exceeded: make(chan struct{})}
 	w.budget.left.Store(w.limits.TotalBytes)
 	w.ctx, w.giveUp = context.WithCancelCause(context.Background())
 	var err error

@@ -210,7 +210,7 @@ func openLogs(t testing.TB, b *bus.Bus) *logs.Store {
 
 func (w *world) write(t *testing.T, id string) {
 	t.Helper()
-	out, err := w.logs.NewWriter(id, logs.Limits{})
+	out, err := w.logs.NewWriter(id, logs.Source{}, logs.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

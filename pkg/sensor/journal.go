@@ -55,7 +55,7 @@ func newJournal(store *logs.Store, log *slog.Logger, sensor pack.Ref, r *record)
 func (j *journal) open() (err error) {
 	j.since, j.bytes = time.Now(), 0
 	j.id = "sensor-" + j.sensor.Pack + "-" + j.sensor.Name + "-" + strconv.FormatInt(j.since.UnixMicro(), 36)
-	if j.w, err = j.store.NewWriter(j.id, logs.Limits{StreamBytes: 2 * journalBytes}); err != nil {
+	if j.w, err = j.store.NewWriter(j.id, logs.Source{Header: streams.HeaderSensor, Name: j.sensor.String()}, logs.Limits{StreamBytes: 2 * journalBytes}); err != nil {
 		return err
 	}
 	j.record.set(func(st *streams.SensorState) {

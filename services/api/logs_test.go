@@ -40,7 +40,7 @@ func (f *fixture) running(l logs.Limits) (id string, w *logs.Writer) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if w, err = store.NewWriter(id, l); err != nil {
+	if w, err = store.NewWriter(id, logs.Source{}, l); err != nil {
 		f.t.Fatal(err)
 	}
 	return id, w

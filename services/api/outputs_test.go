@@ -18,7 +18,7 @@ func (f *fixture) writer(id string) *logs.Writer {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	w, err := store.NewWriter(id, logs.Limits{})
+	w, err := store.NewWriter(id, logs.Source{}, logs.Limits{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

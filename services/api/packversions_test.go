@@ -132,7 +132,7 @@ func TestTheLogOfAnInstallationIsFollowedToItsEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := store.NewWriter(streams.InstallLog(p.Digest, "web1", 1), logs.Limits{})
+	out, err := store.NewWriter(streams.InstallLog(p.Digest, "web1", 1), logs.Source{}, logs.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

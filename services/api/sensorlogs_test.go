@@ -19,7 +19,7 @@ func (f *fixture) sensorLog(text string) (id string) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	w, err := store.NewWriter(id, logs.Limits{})
+	w, err := store.NewWriter(id, logs.Source{}, logs.Limits{})
 	if err != nil {
 		f.t.Fatal(err)
 	}

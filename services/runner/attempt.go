@@ -161,11 +161,11 @@ func (a *attempt) await(ctx context.Context) (o outcome, ended bool) {
 
 // openLogs begins the execution's log, or goes on with that of the attempts before.
 func (a *attempt) openLogs(ctx context.Context) (*logs.Writer, error) {
-	limits := a.r.Logs.For(a.program.Logs)
+	limits, of := a.r.Logs.For(a.program.Logs), logs.Source{Header: streams.HeaderAction, Name: a.requested.Action}
 	if a.requested.Attempt > 1 {
-		return a.r.logs.Continue(ctx, a.requested.ID, limits)
+		return a.r.logs.Continue(ctx, a.requested.ID, of, limits)
 	}
-	return a.r.logs.NewWriter(a.requested.ID, limits)
+	return a.r.logs.NewWriter(a.requested.ID, of, limits)
 }
 
 // supervise runs the process while it listens for a cancel.

@@ -79,7 +79,7 @@ func (t *try) openLog() io.Writer {
 		id = fmt.Sprintf("%s-%d", id, t.number)
 	}
 	var err error
-	if t.out, err = t.logs().NewWriter(id, t.limits); err != nil {
+	if t.out, err = t.logs().NewWriter(id, logs.Source{Header: streams.HeaderPack, Name: t.brief.Pack}, t.limits); err != nil {
 		t.log.ErrorContext(t.ctx, "no log of an installation", slog.String("log", id), slog.Any(logging.Error, err))
 		return io.Discard
 	}

@@ -196,6 +196,12 @@ func Forbidden(line string) bool {
 // PID is the process's id.
 func (in *Instance) PID() int { return in.process.PID() }
 
+// AwaitLine returns what the parentheses of the pattern matched in what the instance's process says.
+func (in *Instance) AwaitLine(pattern string) string {
+	in.t.Helper()
+	return in.process.AwaitLine(in.t, pattern)
+}
+
 // Said is what the instance's process has said so far.
 func (in *Instance) Said() string { return in.process.said() }
 
