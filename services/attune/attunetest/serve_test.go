@@ -81,6 +81,7 @@ func TestServeWaitsForAServerThatIsStarting(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv.Start()
+	store := t.TempDir() // it is removed after the server has ended
 	t.Cleanup(func() {
 		srv.Shutdown()
 		srv.WaitForShutdown()
@@ -96,7 +97,7 @@ func TestServeWaitsForAServerThatIsStarting(t *testing.T) {
 	for _, p := range []*attunetest.Process{recorder, api} {
 		p.AwaitLine(t, `(bus is not ready)`)
 	}
-	if err := srv.EnableJetStream(&server.JetStreamConfig{StoreDir: t.TempDir(), MaxStore: 1 << 40, MaxMemory: 1 << 30}); err != nil {
+	if err := srv.EnableJetStream(&server.JetStreamConfig{StoreDir: store, MaxStore: 1 << 40, MaxMemory: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []*attunetest.Process{api, recorder} { // the one makes the streams, the other waits for them
