@@ -21,6 +21,12 @@ func (c *Client) Runner(ctx context.Context, name string) (api.Runner, error) {
 	return get[api.Runner](ctx, c, path("runners", name), nil)
 }
 
+// Services tells how the services behind the API stand.
+func (c *Client) Services(ctx context.Context) ([]api.Service, error) {
+	all, _, err := list[api.Service](ctx, c, path("services"), nil, 100)
+	return all, err
+}
+
 // Health tells how the service stands. A service that lacks something still gives its health, without error.
 func (c *Client) Health(ctx context.Context) (api.Health, error) {
 	return c.health(ctx, "/healthz")

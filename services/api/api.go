@@ -142,6 +142,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	s.leaving, s.leave = context.WithCancel(context.WithoutCancel(ctx))
+	if err := c.Registry.Register(newServiceMetrics(s)); err != nil {
+		return nil, fmt.Errorf("api: register metrics: %w", err)
+	}
 	s.handler = s.routes()
 	return s, nil
 }

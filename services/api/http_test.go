@@ -285,7 +285,7 @@ func TestEveryRouteAnswersItsExample(t *testing.T) {
 		"show-trigger": {"/triggers/demo.note", nil, 200}, "list-sensors": {"/sensors", nil, 200}, "show-sensor": {"/sensors/demo.watch", nil, 200},
 		"restart-sensor": {"/sensors/demo.watch/restart", nil, 409}, "read-sensor-log": {"/sensors/demo.watch/logs", nil, 200},
 		"list-rules": {"/rules", nil, 200}, "show-rule": {"/rules/demo.on-note", nil, 200}, "enable-rule": {"/rules/demo.on-note/enable", nil, 200},
-		"disable-rule": {"/rules/demo.on-note/disable", nil, 200}, "list-runners": {"/runners", nil, 200}, "show-runner": {"/runners/nobody", nil, 404},
+		"disable-rule": {"/rules/demo.on-note/disable", nil, 200}, "list-services": {"/services", nil, 200}, "list-runners": {"/runners", nil, 200}, "show-runner": {"/runners/nobody", nil, 404},
 		"list-secrets": {"/secrets", nil, 200}, "set-named-secret": {"/secrets", `{"name":"A","value":"b"}`, 200}, "set-secret": {"/secrets/A", `{"value":"b"}`, 200},
 		"list-secret-versions": {"/secrets/KEPT/versions", nil, 200}, "restore-secret": {"/secrets/KEPT/restore", `{"version":1}`, 200},
 		"rotate-secret": {"/secrets/KEPT/rotate", nil, 200}, "show-secret-keys": {"/secret-keys", nil, 200},

@@ -57,7 +57,7 @@ var matrix = map[string]entry{
 	"list-sensors": {"/sensors", nil}, "show-sensor": {"/sensors/P.watch", nil}, "restart-sensor": {"/sensors/P.watch/restart", nil},
 	"read-sensor-log": {"/sensors/P.watch/logs", nil}, "list-rules": {"/rules", nil}, "show-rule": {"/rules/P.on-note", nil},
 	"enable-rule": {"/rules/P.on-note/enable", nil}, "disable-rule": {"/rules/P.resting/disable", nil},
-	"list-runners": {"/runners", nil}, "show-runner": {"/runners/nobody", nil},
+	"list-services": {"/services", nil}, "list-runners": {"/runners", nil}, "show-runner": {"/runners/nobody", nil},
 	"list-secrets": {"/secrets", nil}, "set-named-secret": {"/secrets", `{"name":"","value":"b"}`}, "set-secret": {"/secrets/A", `{"value":""}`},
 	"delete-secret": {"/secrets/NOT_THERE", nil}, "list-secret-versions": {"/secrets/NOT_THERE/versions", nil},
 	"restore-secret": {"/secrets/NOT_THERE/restore", `{"version":1}`}, "rotate-secret": {"/secrets/NOT_THERE/rotate", nil},

@@ -49,6 +49,7 @@ func (s *Server) routes() http.Handler {
 	s.routeOIDC(r, a)
 	s.routeAudit(a)
 	s.routeHealth(a)
+	s.routeServices(a)
 	s.page(r, "/metrics", mayAll(access.View, access.Metrics), s.metrics.handler())
 	s.routeDocs(r, a.OpenAPI())
 	return r

@@ -115,8 +115,8 @@ func checkData(dir string) finding {
 }
 
 // checkAPI asks the API how it stands.
-func (a *app) checkAPI(ctx context.Context) []finding {
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+func (a *app) checkAPI(whole context.Context) []finding {
+	ctx, cancel := context.WithTimeout(whole, checkPatience)
 	defer cancel()
 	t, err := a.locate()
 	if err != nil {
@@ -132,7 +132,8 @@ func (a *app) checkAPI(ctx context.Context) []finding {
 		return []finding{{Check: "api", Level: levelFail, Detail: err.Error(), Advice: unreachableAdvice(t)}}
 	}
 	found := append([]finding{ok("api", "%s, version %s", t.url, health.Version), checkToken(ctx, c)}, checkReady(ctx, c)...)
-	return append(found, checkRetention(ctx, c))
+	found = append(found, checkRunners(ctx, c), checkRetention(ctx, c))
+	return append(found, checkServices(whole, c)...)
 }
 
 func unreachableAdvice(t target) string {
