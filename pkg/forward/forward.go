@@ -106,6 +106,11 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		if errors.Is(err, errReconnected) {
 			continue
 		}
+		if errors.Is(err, errSkipped) { // nothing is away, so nobody need be told
+			f.metrics.errors.Inc()
+			lifecycle.Pause(ctx, firstPause)
+			continue
+		}
 		f.fail(ctx, err)
 		lifecycle.Pause(ctx, pause.NextBackOff())
 	}
@@ -128,7 +133,11 @@ func (f *Forwarder) follow(ctx context.Context) error {
 		if s.replaced() {
 			return errReconnected
 		}
-		if err := f.deliver(ctx, s, f.read(ctx, s, batch)); err != nil {
+		records, err := f.read(ctx, s, batch)
+		if err != nil {
+			return err
+		}
+		if err := f.deliver(ctx, s, records); err != nil {
 			return err
 		}
 		s.acknowledge(f)
@@ -136,16 +145,15 @@ func (f *Forwarder) follow(ctx context.Context) error {
 }
 
 // read gives the lines that are complete with a batch, or were held for long enough.
-func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg) (out []Record) {
+func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg) (out []Record, err error) {
 	now := time.Now()
 	for _, m := range batch {
 		meta, err := m.Metadata()
 		if err != nil || meta.Sequence.Stream <= s.seen {
 			continue // it comes again because its acknowledgement is awaited, and is in hand
 		}
-		if gone := meta.Sequence.Stream - s.seen - 1; gone > 0 {
-			f.metrics.dropped.Add(float64(gone))
-			f.Logger.WarnContext(ctx, "output was dropped before it could be forwarded", slog.Uint64("messages", gone))
+		if err := f.missing(ctx, s, meta.Sequence.Stream); err != nil {
+			return nil, err
 		}
 		s.seen, s.pending = meta.Sequence.Stream, meta.NumPending
 		s.unacked = append(s.unacked, ack{seq: s.seen, subject: m.Reply()})
@@ -157,7 +165,7 @@ func (f *Forwarder) read(ctx context.Context, s *session, batch []jetstream.Msg)
 		}
 		out = append(out, s.lines.add(c, now)...)
 	}
-	return append(out, s.lines.due(now)...)
+	return append(out, s.lines.due(now)...), nil
 }
 
 // deliver insists until the sink is done with all records, or ctx ends.
