@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/attune/attune/pkg/access"
 	wire "github.com/attune/attune/pkg/api"
+	"github.com/attune/attune/pkg/checkpoint"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
 )
@@ -93,19 +93,12 @@ func (s *Server) undecided(ctx context.Context) ([]wire.Backlog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", streams.Events, err)
 	}
-	var decided uint64
-	last, err := s.lastDecided(ctx, streams.AllDecisions)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
+	last, err := checkpoint.Look(ctx, s.config.Bus.Conn)
+	if err != nil {
 		return nil, fmt.Errorf("read last decision: %w", err)
-	default:
-		if decided, err = strconv.ParseUint(last.Header.Get(streams.HeaderEventSeq), 10, 64); err != nil {
-			return nil, fmt.Errorf("decision at %d: header %s: %w", last.Sequence, streams.HeaderEventSeq, err)
-		}
 	}
 	state := stream.CachedInfo().State
-	next := max(decided+1, state.FirstSeq)
+	next := max(last.Event+1, state.FirstSeq)
 	if state.Msgs == 0 || next > state.LastSeq {
 		return []wire.Backlog{{Stream: streams.Events}}, nil
 	}

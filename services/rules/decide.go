@@ -2,16 +2,15 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/attune/attune/pkg/checkpoint"
 	"github.com/attune/attune/pkg/event"
 	"github.com/attune/attune/pkg/execution"
 	"github.com/attune/attune/pkg/failpoint"
@@ -54,22 +53,14 @@ func (s *Service) decideAll(ctx context.Context) error {
 // checkpoint is the sequence of the first event without a recorded decision. Decisions are recorded in the
 // order of the events, so the last one tells.
 func (s *Service) checkpoint(ctx context.Context) (uint64, error) {
-	stream, err := s.Bus.JS.Stream(ctx, streams.Decisions)
-	if err != nil {
-		return 0, fmt.Errorf("open stream %s: %w", streams.Decisions, err)
-	}
-	m, err := stream.GetLastMsgForSubject(ctx, streams.AllDecisions)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 1, nil
-	}
+	at, err := checkpoint.Look(ctx, s.Bus.Conn)
 	if err != nil {
 		return 0, fmt.Errorf("read last decision: %w", err)
 	}
-	seq, err := strconv.ParseUint(m.Header.Get(streams.HeaderEventSeq), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("decision at %d: header %s: %w", m.Sequence, streams.HeaderEventSeq, err)
+	if at.Passed > 0 {
+		s.Logger.WarnContext(ctx, "messages that are no decisions are passed over", slog.String("stream", streams.Decisions), slog.Int("messages", at.Passed))
 	}
-	return seq + 1, nil
+	return at.Event + 1, nil
 }
 
 // feed delivers events in order. Its channel holds what has arrived and waits to be decided.

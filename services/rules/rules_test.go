@@ -256,6 +256,24 @@ func TestAnEventThatNobodyTakesIsRejectedAndTheStreamGoesOn(t *testing.T) {
 	}
 }
 
+func TestTheNextCopyGoesOnBehindWhatIsNoDecision(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	stop := f.start(t, "a")
+	f.publish(t, "attune.event.disks.full", `{"host":"web1","percent":95}`)
+	first := f.next(t)
+	stop()
+	if _, err := f.JS.Publish(t.Context(), "attune.decision.disks.full."+first.EventID, []byte(`{"event_seq":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	f.next(t) // what was published
+	f.publish(t, "attune.event.disks.full", `{"host":"web2","percent":95}`)
+	f.start(t, "b")
+	if d := f.next(t); d.EventSeq != first.EventSeq+1 {
+		t.Errorf("goes on with event %d, want %d", d.EventSeq, first.EventSeq+1)
+	}
+}
+
 func TestRulesThatLeadToEachOtherAreStopped(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
