@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -97,6 +98,10 @@ func options(ctx context.Context, c Config) []nats.Option {
 			log.InfoContext(ctx, "nats connection restored", slog.String("url", nc.ConnectedUrlRedacted()))
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if isLateAnswer(err) {
+				log.WarnContext(ctx, "an answer was not let through: its request came over an earlier connection, or long ago")
+				return
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject
@@ -115,6 +120,12 @@ func options(ctx context.Context, c Config) []nats.Option {
 		opts = append(opts, c.InProcess, nats.PingInterval(inProcessPing))
 	}
 	return opts
+}
+
+// isLateAnswer tells whether what the server refused was an answer. A service may answer a request once, for a time, and
+// over the connection that brought it: one that answers after the server was restarted may not, and nobody waits for it.
+func isLateAnswer(err error) bool {
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `Publish to "_INBOX.`)
 }
 
 // Close flushes what was published and closes the connection.
