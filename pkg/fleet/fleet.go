@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/placement"
 	"github.com/attune/attune/streams"
@@ -51,7 +52,7 @@ func New(js jetstream.JetStream, log *slog.Logger) *Fleet {
 // Now gives the fleet as it is, once.
 func Now(ctx context.Context, js jetstream.JetStream, log *slog.Logger) (*Fleet, error) {
 	f := New(js, log)
-	w, err := f.watch(ctx, jetstream.IgnoreDeletes())
+	w, err := bus.Watch(ctx, js, streams.BucketRunners, jetstream.AllKeys, jetstream.IgnoreDeletes())
 	if err != nil {
 		return nil, err
 	}
@@ -90,20 +91,8 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-func (f *Fleet) watch(ctx context.Context, o ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
-	kv, err := f.js.KeyValue(ctx, streams.BucketRunners)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", streams.BucketRunners, err)
-	}
-	w, err := kv.WatchAll(ctx, o...)
-	if err != nil {
-		return nil, fmt.Errorf("watch bucket %s: %w", streams.BucketRunners, err)
-	}
-	return w, nil
-}
-
 func (f *Fleet) follow(ctx context.Context) error {
-	w, err := f.watch(ctx)
+	w, err := bus.Watch(ctx, f.js, streams.BucketRunners, jetstream.AllKeys)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,47 @@ func TestTheFleetIsThoseWhoLive(t *testing.T) {
 	}
 }
 
+// The bucket may be made anew, or lose its end, while the server is away.
+func TestTheFleetIsReadAnewAfterTheServerWasAway(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t)
+	b := natstest.Connect(t, server)
+	bucket := func() jetstream.KeyValue {
+		kv, err := b.JS.KeyValue(t.Context(), streams.BucketRunners)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kv
+	}
+	f := fleet.New(b.JS, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	lives := func(name string) func() bool {
+		return func() bool {
+			all, _ := f.Living()
+			return len(all) == 1 && all[0].Name == name
+		}
+	}
+	for range 3 {
+		beat(t, bucket(), streams.RunnerInfo{Name: "before", Pool: "default"})
+	}
+	await(t, "the first lives", lives("before"))
+	err := b.JS.DeleteKeyValue(t.Context(), streams.BucketRunners)
+	if err == nil {
+		err = streams.Ensure(t.Context(), b.JS, streams.Options{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	beat(t, bucket(), streams.RunnerInfo{Name: "after", Pool: "default"})
+	await(t, "the other lives, and the first does not", lives("after"))
+}
+
 func beat(t *testing.T, kv jetstream.KeyValue, r streams.RunnerInfo) {
 	t.Helper()
 	r.Version = streams.Version

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 )
@@ -42,13 +42,9 @@ func (m *mirror[T]) run(ctx context.Context, changed func()) error {
 var errWatchEnded = errors.New("the watch has ended")
 
 func (m *mirror[T]) follow(ctx context.Context, changed func()) error {
-	kv, err := call(ctx, func(ctx context.Context) (jetstream.KeyValue, error) { return m.js.KeyValue(ctx, m.bucket) })
+	w, err := bus.Watch(ctx, m.js, m.bucket, jetstream.AllKeys)
 	if err != nil {
-		return fmt.Errorf("open bucket %s: %w", m.bucket, err)
-	}
-	w, err := kv.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("watch bucket %s: %w", m.bucket, err)
+		return err
 	}
 	defer func() { _ = w.Stop() }() // it is stopped already when ctx has ended
 	fresh := map[string]T{}

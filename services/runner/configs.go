@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
@@ -62,7 +63,7 @@ func (c *configs) follow(ctx context.Context, js jetstream.JetStream) {
 
 // watch takes a whole new picture and then changes. While it does not have it, the one before counts.
 func (c *configs) watch(ctx context.Context, js jetstream.JetStream) error {
-	w, err := watchAll(ctx, js, streams.BucketConfigs)
+	w, err := bus.Watch(ctx, js, streams.BucketConfigs, jetstream.AllKeys)
 	if err != nil {
 		return err
 	}

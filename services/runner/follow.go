@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/streams"
@@ -29,7 +30,7 @@ func (in *installs) follow(ctx context.Context, js jetstream.JetStream) {
 // watch follows the bucket. What is not in it was taken away while nobody looked, or the bucket was lost: only after
 // the installer has had the time to say again what is wanted, it is the former.
 func (in *installs) watch(ctx context.Context, js jetstream.JetStream) error {
-	w, err := watchAll(ctx, js, streams.BucketInstalls)
+	w, err := bus.Watch(ctx, js, streams.BucketInstalls, jetstream.AllKeys)
 	if err != nil {
 		return err
 	}
@@ -98,17 +99,4 @@ func (in *installs) has(digest string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.entries[digest] != nil
-}
-
-// watchAll watches a bucket: all that is in it, then nil, and then what changes.
-func watchAll(ctx context.Context, js jetstream.JetStream, bucket string, o ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
-	kv, err := js.KeyValue(ctx, bucket)
-	if err != nil {
-		return nil, fmt.Errorf("open bucket %s: %w", bucket, err)
-	}
-	w, err := kv.WatchAll(ctx, o...)
-	if err != nil {
-		return nil, fmt.Errorf("watch bucket %s: %w", bucket, err)
-	}
-	return w, nil
 }

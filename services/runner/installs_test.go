@@ -278,3 +278,37 @@ func TestActionsGetTheConfigurationOfTheirPack(t *testing.T) {
 	}
 	eventually(t, patience, "its end arrives", func() bool { return config() == `{}` })
 }
+
+// What runners follow may be made anew while the server is away. Nothing would come of it until its sequences have caught
+// up with those that were seen.
+func TestBucketsAreReadAnewAfterTheServerWasAway(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, scripts(map[string]string{"a": "cat"}))
+	for _, url := range []string{"a", "b", "one"} {
+		d.put(streams.BucketConfigs, "p", map[string]any{"url": url})
+	}
+	r := d.start(nil)
+	for n := range 3 {
+		d.ask(n)
+	}
+	d.reported(r, streams.Installed, 2)
+	for _, name := range []string{streams.BucketConfigs, streams.BucketInstalls, streams.BucketEnvironments} {
+		if err := d.bus.JS.DeleteKeyValue(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := streams.Ensure(t.Context(), d.bus.JS, streams.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.server.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	d.put(streams.BucketConfigs, "p", map[string]any{"url": "two"})
+	d.ask(3)
+	d.reported(r, streams.Installed, 3)
+	eventually(t, patience, "the configuration in the new bucket counts", func() bool {
+		id := d.request("a", `{}`)
+		d.ended(id)
+		return strings.Contains(d.log(id, logs.Stdout), `"two"`)
+	})
+}

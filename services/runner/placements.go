@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/pkg/logging"
 	"github.com/attune/attune/pkg/placement"
@@ -30,7 +31,7 @@ func (r *Runner) followPlacements(ctx context.Context) {
 }
 
 func (r *Runner) watchPlacements(ctx context.Context) error {
-	w, err := watchAll(ctx, r.Bus.JS, streams.BucketPlacements, jetstream.IgnoreDeletes())
+	w, err := bus.Watch(ctx, r.Bus.JS, streams.BucketPlacements, jetstream.AllKeys, jetstream.IgnoreDeletes())
 	if err != nil {
 		return err
 	}
