@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -88,7 +89,9 @@ func parseQueued(m jetstream.Msg) queued {
 		out.poison = err
 		return out
 	}
-	out.ID, out.poison = parseID(q.ID)
+	if out.ID, out.poison = parseID(q.ID); out.poison == nil {
+		_, out.poison = streams.ExecutionSubject(q.Action.Pack, q.Action.Name, q.ID) // where its state is
+	}
 	out.Queue = admission.Queue{Action: q.Action, Key: q.Key}
 	out.Attempt, out.At, out.Pool = q.Attempt, meta.Timestamp, poolOf(q.Pool)
 	if err := setTerms(&out.Request, q); err != nil {
@@ -105,11 +108,23 @@ var priorities = map[streams.Priority]admission.Priority{
 // setTerms takes over what the action and the requester said of admission.
 func setTerms(r *admission.Request, q execution.Queued) (err error) {
 	r.Policy.Limit, r.PackLimit, r.Reject, r.Priority = q.Limit, q.PackLimit, q.Reject, priorities[q.Priority]
-	r.Timeout = time.Duration(q.QueueTimeoutSeconds * float64(time.Second))
+	if r.Timeout, err = timeoutOf(q.QueueTimeoutSeconds); err != nil {
+		return err
+	}
 	if q.Rate != "" {
 		r.Policy.Rate, err = pack.ParseRate(q.Rate)
 	}
 	return err
+}
+
+// errTimeout is returned for a queue timeout that is no time.
+var errTimeout = errors.New("queue timeout is out of range")
+
+func timeoutOf(seconds float64) (time.Duration, error) {
+	if !(seconds >= 0 && seconds <= math.MaxInt64/float64(time.Second)/2) { // NaN is neither
+		return 0, fmt.Errorf("%w: %g s", errTimeout, seconds)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
 }
 
 // poolOf replaces a pool that no subject can name, so that its executions run somewhere rather than nowhere.

@@ -210,7 +210,7 @@ func (t *term) rescueAll(ctx context.Context) error {
 func (t *term) rescue(ctx context.Context, kv jetstream.KeyValue, b bereavement) error {
 	e, err := kv.Get(ctx, b.runner)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
+	case errors.Is(err, jetstream.ErrKeyNotFound), errors.Is(err, jetstream.ErrInvalidKey): // no runner can have such a name
 		return t.lose(ctx, b)
 	case err != nil:
 		return fmt.Errorf("read entry of runner %s: %w", b.runner, err)

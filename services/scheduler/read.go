@@ -89,10 +89,13 @@ func (t *term) get(ctx context.Context, stream string, r getRequest, each func(*
 		if err != nil {
 			return ending{}, fmt.Errorf("read %s: %w", stream, err)
 		}
-		if status := m.Header.Get(headerStatus); status != "" {
+		status := m.Header.Get(headerStatus)
+		switch {
+		case m.Header.Get(headerSubject) != "": // a message, whatever other headers its publisher gave it
+			each(m)
+		case status != "":
 			return endOf(stream, m, status)
 		}
-		each(m)
 	}
 }
 
