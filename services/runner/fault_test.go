@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/attune/attune/pkg/bus"
@@ -275,6 +276,21 @@ func TestAnExecutionIsRunOnceHoweverOftenItIsDispatched(t *testing.T) {
 	if text, err := os.ReadFile(count); err != nil || string(text) != strings.Repeat("x\n", len(ids)) {
 		t.Errorf("%d runs of %d executions, %v", len(text)/2, len(ids), err)
 	}
+}
+
+func TestADispatchThatLooksLikeWordOfTheServerIsRefusedOnce(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, scripts(map[string]string{"say": "echo x"}))
+	for _, status := range []string{"100", "404", "408", "409", "503"} {
+		if _, err := d.bus.JS.PublishMsg(t.Context(), &nats.Msg{Subject: "attune.run.default.status-" + status, Header: nats.Header{"Status": {status}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.start(nil)
+	if f := d.ended(d.request("say", `{}`)); f.Status != streams.Succeeded {
+		t.Errorf("%+v", f)
+	}
+	eventually(t, patience, "dispatches are settled", func() bool { return d.queued() == 0 })
 }
 
 // repeat dispatches again; the stream may hold the first dispatch still.

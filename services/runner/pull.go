@@ -92,7 +92,7 @@ func (p *pull) request(n int) error {
 func (p *pull) receive(m *nats.Msg) (work bool, err error) {
 	p.heard = time.Now()
 	switch status := m.Header.Get(statusHeader); {
-	case status == "" || len(m.Data) > 0:
+	case status == "" || m.Reply != "": // a message can be acknowledged, whatever headers its publisher gave it
 		if p.asked == 0 {
 			return false, m.Nak()
 		}
