@@ -155,12 +155,15 @@ func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func eventTime(m Message) time.Time {
 	if text := m.Header.Get("ce-time"); text != "" {
-		if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, text); err == nil && writable(t.UTC()) {
 			return t.UTC()
 		}
 	}
 	return m.Time.UTC()
 }
+
+// writable tells whether a time can be written as it was read: that of another zone may lie in a year beyond four digits.
+func writable(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 
 func source(h nats.Header) string {
 	if s := h.Get(streams.HeaderSource); s != "" {

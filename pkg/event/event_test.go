@@ -96,6 +96,20 @@ func TestACloudEventIsTheSameWhereverItIsStored(t *testing.T) {
 	}
 }
 
+func TestATimeThatCannotBeWrittenIsNotTaken(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00+23:59", "soon"} {
+		m := message(`{}`, "ce-time", text)
+		e, err := event.FromMessage(m)
+		if err != nil || !e.Time.Equal(m.Time) {
+			t.Errorf("%s: %s, %v", text, e.Time, err)
+		}
+		if _, err := json.Marshal(e); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func TestAPayloadThatIsNotAcceptableStillNamesItsEvent(t *testing.T) {
 	t.Parallel()
 	for name, data := range map[string]string{
