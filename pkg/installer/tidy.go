@@ -63,7 +63,10 @@ func (b bucket) read(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("read bucket %s: %w", b.Bucket(), context.Cause(ctx))
 		case e, open := <-w.Updates():
-			if !open || e == nil {
+			if !open { // what was read is not all there is
+				return fmt.Errorf("read bucket %s: %w", b.Bucket(), errWatchEnded)
+			}
+			if e == nil {
 				return nil
 			}
 			b.entries[e.Key()] = e

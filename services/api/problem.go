@@ -118,7 +118,7 @@ func isNATSDown(err error) bool {
 	for _, e := range []error{
 		nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed, nats.ErrConnectionReconnecting, nats.ErrNoServers,
 		nats.ErrDisconnected, nats.ErrReconnectBufExceeded, jetstream.ErrNoStreamResponse, jetstream.ErrJetStreamNotEnabled,
-		errBusTimeout,
+		errBusTimeout, errReadEnded,
 	} {
 		if errors.Is(err, e) {
 			return true

@@ -65,7 +65,10 @@ func (s *Server) runners(ctx context.Context) ([]wire.Runner, error) {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("list runners: %w", context.Cause(ctx))
 		case e, open := <-w.Updates():
-			if !open || e == nil { // nil: all that was there has been sent
+			if !open {
+				return nil, fmt.Errorf("list runners: %w", errReadEnded)
+			}
+			if e == nil { // all that was there has been sent
 				return all, nil
 			}
 			r, err := readRunner(e.Value())

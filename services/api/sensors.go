@@ -122,6 +122,9 @@ func (s *Server) liveSensors(ctx context.Context, keys string) (liveSensors, err
 	return l, err
 }
 
+// errReadEnded is returned when the client gave up reading a bucket in the middle: what was read is not all there is.
+var errReadEnded = errors.New("reading has ended early")
+
 // entries calls use with all entries of a bucket whose keys fit.
 func (s *Server) entries(ctx context.Context, bucket, keys string, use func(string, []byte) error) error {
 	kv, err := s.config.Bus.JS.KeyValue(ctx, bucket)
@@ -138,7 +141,10 @@ func (s *Server) entries(ctx context.Context, bucket, keys string, use func(stri
 		case <-ctx.Done():
 			return fmt.Errorf("read bucket %s: %w", bucket, context.Cause(ctx))
 		case e, open := <-w.Updates():
-			if !open || e == nil { // nil: all that was there has been sent
+			if !open {
+				return fmt.Errorf("read bucket %s: %w", bucket, errReadEnded)
+			}
+			if e == nil { // all that was there has been sent
 				return nil
 			}
 			if err := use(e.Key(), e.Value()); err != nil {
