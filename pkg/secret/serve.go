@@ -64,6 +64,10 @@ func Serve(ctx context.Context, c ServeConfig) error {
 	g.SetLimit(servers)
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
+		if errors.Is(err, nats.ErrSlowConsumer) {
+			c.Logger.WarnContext(ctx, "more asked for secrets at once than can be answered; who got no answer asks again")
+			continue
+		}
 		if err != nil {
 			_ = sub.Unsubscribe() // fails only when the connection has been closed
 			_ = g.Wait()          // the functions return nil

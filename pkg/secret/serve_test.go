@@ -216,6 +216,59 @@ func TestSecretsAreServedOnceTheBusIsReady(t *testing.T) {
 	w.awaitServer(t)
 }
 
+// held are values that are not given until somebody lets them go.
+type held struct {
+	inMemory
+	asked chan struct{}
+	let   chan struct{}
+}
+
+func (h held) Values(ctx context.Context, owners []secret.Owner, names []string) (map[string][]byte, error) {
+	h.asked <- struct{}{}
+	<-h.let
+	return h.inMemory.Values(ctx, owners, names)
+}
+
+// More requests than the client library keeps cost those that are dropped an answer, and nothing else.
+func TestAFloodOfRequestsEndsNobody(t *testing.T) {
+	t.Parallel()
+	const atOnce = 8 // are answered
+	h := held{inMemory: inMemory{"TOKEN": []byte(canary)}, asked: make(chan struct{}, 100), let: make(chan struct{})}
+	w := newWorldOf(t, h)
+	running(t, w)
+	w.client.Patience = time.Minute
+	spy, err := w.bus.Conn.SubscribeSync(streams.RPCSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetch := func() error { _, err := w.client.Fetch(t.Context(), w.state.ID, 1, declared("TOKEN")); return err }
+	fetched := make(chan error, 1)
+	go func() { fetched <- fetch() }()
+	request, err := spy.NextMsgWithContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	flood := func(n int, data []byte) {
+		for range n {
+			if err := w.bus.Conn.PublishRequest(streams.RPCSecret, "nobody.hears", data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.bus.Conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	flood(2*atOnce, request.Data)
+	for range atOnce {
+		<-h.asked // all that answer are held up, and whoever takes requests with the next one
+	}
+	flood(nats.DefaultMaxChanLen+10, nil)
+	close(h.let)
+	if err := errors.Join(<-fetched, fetch()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOnlyWhatWasAskedForIsGiven(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t) // whose store gives more than it is asked for
