@@ -30,7 +30,9 @@ import (
 	"github.com/attune/attune/streams"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, natstest.AsyncPublisher(), natstest.CanceledGet()) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, natstest.AsyncPublisher(), natstest.CanceledGet())
+}
 
 // patience bounds every wait: it says that something hangs, not how fast it ought to be.
 const patience = time.Minute

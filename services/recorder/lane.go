@@ -72,6 +72,7 @@ func (l *lane[T]) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer s.pull.Close()
 	if err := l.catchUp(ctx, s); err != nil {
 		return err
 	}

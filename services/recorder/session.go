@@ -2,13 +2,13 @@ package recorder
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/attune/attune/pkg/bus"
 	"github.com/attune/attune/pkg/lifecycle"
 	"github.com/attune/attune/streams"
 )
@@ -26,6 +26,8 @@ const (
 	// itself wakes this process up.
 	busyFrom   = 5
 	busyLinger = 60 * time.Millisecond
+	// standing is how long one request for a message stands.
+	standing = 30 * time.Second
 	// burst is how long those that are there have to come.
 	burst = 2 * time.Millisecond
 )
@@ -36,6 +38,7 @@ type session struct {
 	stream     jetstream.Stream
 	epoch      int64
 	consumer   jetstream.Consumer
+	pull       *bus.Pull
 	last       int    // messages in the batch before
 	pending    uint64 // messages that waited behind its last one
 	conn       *nats.Conn
@@ -52,6 +55,9 @@ func (l *lane[T]) open(ctx context.Context) (*session, error) {
 	s.epoch = epochOf(s.stream.CachedInfo())
 	if s.consumer, err = s.stream.CreateOrUpdateConsumer(ctx, streams.RecorderConsumerConfig()); err != nil {
 		return nil, fmt.Errorf("open consumer of %s: %w", l.stream, err)
+	}
+	if s.pull, err = l.Bus.NewPull(l.stream, streams.ConsumerRecorder, maxBatch); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -86,7 +92,7 @@ func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error
 	case loaded:
 		lifecycle.Pause(ctx, busyLinger)
 	default:
-		batch, err = s.take(1, jetstream.FetchContext(ctx))
+		batch, err = s.pull.Fetch(ctx, bus.Wanted{Messages: 1, Wait: standing})
 		if len(batch) == 0 || err != nil || ctx.Err() != nil {
 			break
 		}
@@ -94,7 +100,7 @@ func (s *session) collect(ctx context.Context) (batch []jetstream.Msg, err error
 	}
 	if err == nil && ctx.Err() == nil && (len(batch) > 0 || loaded || behind) {
 		var more []jetstream.Msg
-		more, err = s.take(maxBatch-len(batch), jetstream.FetchMaxWait(burst), jetstream.FetchMaxBytes(maxBatchBytes))
+		more, err = s.pull.Fetch(ctx, bus.Wanted{Messages: maxBatch - len(batch), Bytes: maxBatchBytes, Wait: burst})
 		batch = append(batch, more...)
 	}
 	if ctx.Err() != nil {
@@ -115,21 +121,6 @@ func pendingBehind(batch []jetstream.Msg) uint64 {
 	return meta.NumPending
 }
 
-// take asks for messages. That there are none is no error.
-func (s *session) take(most int, opts ...jetstream.FetchOpt) (batch []jetstream.Msg, err error) {
-	found, err := s.consumer.Fetch(most, opts...)
-	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
-	}
-	for m := range found.Messages() {
-		batch = append(batch, m)
-	}
-	if err := found.Error(); err != nil && !errors.Is(err, jetstream.ErrNoHeartbeat) {
-		return batch, fmt.Errorf("fetch: %w", err)
-	}
-	return batch, nil
-}
-
 // catchUp projects what a recorder that died had taken and not acknowledged. The consumer delivers it again
 // later, and only then is it acknowledged; but history need not wait for that.
 func (l *lane[T]) catchUp(ctx context.Context, s *session) error {
@@ -140,34 +131,22 @@ func (l *lane[T]) catchUp(ctx context.Context, s *session) error {
 	if info.NumAckPending == 0 {
 		return nil
 	}
-	again, err := s.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: info.AckFloor.Stream + 1,
-	})
+	again, err := l.Bus.PullFrom(ctx, l.stream, info.AckFloor.Stream+1, maxBatch)
 	if err != nil {
 		return fmt.Errorf("read %s again: %w", l.stream, err)
 	}
+	defer again.Close()
 	for {
-		batch, last, err := fetch(again)
+		batch, err := again.Fetch(ctx, bus.Wanted{Messages: maxBatch})
 		if err != nil || len(batch) == 0 {
 			return err
 		}
-		if _, err := l.project(ctx, s.epoch, batch); err != nil || last >= info.Delivered.Stream {
+		last, err := batch[len(batch)-1].Metadata()
+		if err != nil {
+			return err
+		}
+		if _, err := l.project(ctx, s.epoch, batch); err != nil || last.Sequence.Stream >= info.Delivered.Stream {
 			return err
 		}
 	}
-}
-
-// fetch takes what is there and gives the sequence of its last message.
-func fetch(c jetstream.Consumer) (batch []jetstream.Msg, last uint64, err error) {
-	found, err := c.FetchNoWait(maxBatch)
-	if err != nil {
-		return nil, 0, fmt.Errorf("fetch: %w", err)
-	}
-	for m := range found.Messages() {
-		batch = append(batch, m)
-		if meta, err := m.Metadata(); err == nil {
-			last = meta.Sequence.Stream
-		}
-	}
-	return batch, last, found.Error()
 }

@@ -41,13 +41,8 @@ func (s *Service) decideAll(ctx context.Context) error {
 		start = 1
 	}
 	s.sets = newRuleSets()
-	feed, err := s.follow(ctx, start)
-	if err != nil {
-		return err
-	}
-	defer feed.stop()
 	s.Logger.InfoContext(ctx, "deciding events", slog.Uint64("from", start), slog.Uint64("to_catch_up", last))
-	return s.decideFeed(ctx, feed, last)
+	return s.decideFrom(ctx, start, last)
 }
 
 // checkpoint is the sequence of the first event without a recorded decision. Decisions are recorded in the
@@ -63,56 +58,34 @@ func (s *Service) checkpoint(ctx context.Context) (uint64, error) {
 	return at.Event + 1, nil
 }
 
-// feed delivers events in order. Its channel holds what has arrived and waits to be decided.
-type feed struct {
-	events chan jetstream.Msg
-	stop   func()
-}
-
-func (s *Service) follow(ctx context.Context, start uint64) (*feed, error) {
-	consumer, err := s.Bus.JS.OrderedConsumer(ctx, streams.Events, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: start,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("follow %s from %d: %w", streams.Events, start, err)
-	}
-	f := &feed{events: make(chan jetstream.Msg, maxBurst)} // the next burst
-	running, err := consumer.Consume(func(m jetstream.Msg) {
-		select {
-		case f.events <- m:
-		case <-ctx.Done():
-		}
-	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-		s.Logger.DebugContext(ctx, "events consumer was interrupted", slog.Any(logging.Error, err))
-	}))
-	if err != nil {
-		return nil, fmt.Errorf("follow %s from %d: %w", streams.Events, start, err)
-	}
-	f.stop = func() {
-		running.Stop()
-		<-running.Closed()
-	}
-	return f, nil
-}
-
-// decideFeed decides events and records what was decided. Up to catchUp they may have been decided before by a copy that died.
-// Decisions that were not recorded at the end are made again by the next copy, to the same ids.
-func (s *Service) decideFeed(ctx context.Context, f *feed, catchUp uint64) error {
+// decideFrom decides events from a sequence on and records what was decided. Up to catchUp they may have been decided
+// before by a copy that died. Decisions that were not recorded at the end are made again by the next copy, to the same ids;
+// so are those of a term that ends because events may have been missed.
+func (s *Service) decideFrom(ctx context.Context, start, catchUp uint64) error {
 	g, ctx := errgroup.WithContext(ctx)
+	arrived := make(chan jetstream.Msg, maxBurst) // and wait to be decided: the next burst
 	u := newUnrecorded()
-	g.Go(func() error { return s.decideBursts(ctx, f, u, catchUp) })
+	g.Go(func() error {
+		return s.Bus.Follow(ctx, streams.Events, start, func(m jetstream.Msg) {
+			select {
+			case arrived <- m:
+			case <-ctx.Done():
+			}
+		})
+	})
+	g.Go(func() error { return s.decideBursts(ctx, arrived, u, catchUp) })
 	g.Go(func() error { return s.recordAll(ctx, u.next) })
 	return g.Wait()
 }
 
 // decideBursts decides events in bursts: all that have arrived, one when events are rare.
-func (s *Service) decideBursts(ctx context.Context, f *feed, u *unrecorded, catchUp uint64) error {
+func (s *Service) decideBursts(ctx context.Context, arrived <-chan jetstream.Msg, u *unrecorded, catchUp uint64) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case m := <-u.room(f.events):
-			b, err := s.gather(ctx, m, f, catchUp)
+		case m := <-u.room(arrived):
+			b, err := s.gather(ctx, m, arrived, catchUp)
 			if err != nil {
 				return err
 			}
@@ -158,8 +131,8 @@ type wanted struct {
 }
 
 // gather decides an event and those that wait behind it.
-func (s *Service) gather(ctx context.Context, m jetstream.Msg, f *feed, catchUp uint64) (*burst, error) {
-	b := &burst{decisions: make([]decided, 0, min(1+len(f.events), maxBurst))}
+func (s *Service) gather(ctx context.Context, m jetstream.Msg, arrived <-chan jetstream.Msg, catchUp uint64) (*burst, error) {
+	b := &burst{decisions: make([]decided, 0, min(1+len(arrived), maxBurst))}
 	for {
 		if err := s.decideMessage(ctx, b, m, catchUp); err != nil {
 			return nil, err
@@ -168,7 +141,7 @@ func (s *Service) gather(ctx context.Context, m jetstream.Msg, f *feed, catchUp 
 			return b, nil
 		}
 		select {
-		case m = <-f.events:
+		case m = <-arrived:
 		default:
 			return b, nil
 		}
