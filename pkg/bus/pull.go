@@ -149,7 +149,7 @@ func (p *Pull) Fetch(ctx context.Context, w Wanted) (batch []jetstream.Msg, err 
 				batch = append(batch, message{m})
 			} else if m.Subject != p.reply() {
 				break // it is about a request that has ended
-			} else if ended, err := wordOf(m); ended || err != nil {
+			} else if ended, err := wordOf(m); ended {
 				return batch, err
 			}
 		}
@@ -158,7 +158,7 @@ func (p *Pull) Fetch(ctx context.Context, w Wanted) (batch []jetstream.Msg, err 
 	return batch, nil
 }
 
-// wordOf tells whether the server says that a request has ended, as an error if no other would be better.
+// wordOf tells whether the server says that a request has ended; with an error where another one would fare no better.
 func wordOf(m *nats.Msg) (ended bool, err error) {
 	status, about := m.Header.Get("Status"), strings.ToLower(m.Header.Get("Description"))
 	switch {
